@@ -1,0 +1,32 @@
+# The three commands of the README. Everything is installed into .venv, from pinned versions.
+PYTHON ?= python3.11
+VENV := .venv
+MLMAT := $(VENV)/bin/mlmat
+PINS := ci/environment/linux-cpu-py311.txt
+
+.PHONY: setup demo test check clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make setup   install mlmat into $(VENV)"
+	@echo "make demo    ingest the shipped crystals, screen them with MACE, print the ranked table"
+	@echo "make test    lint, types, import contract and tests, as CI does"
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: $(PINS) pyproject.toml ci/setup
+	ci/setup "$(PYTHON)" $(VENV) $(PINS)
+
+demo: setup
+	$(MLMAT) ingest examples/crystals --db demo.duckdb
+	$(MLMAT) screen --runner mace --db demo.duckdb
+	$(MLMAT) reduce ranking --db demo.duckdb
+
+test: setup
+	ci/test
+
+check: setup
+	ci/check
+
+clean:
+	rm -rf demo.duckdb demo.duckdb.d build dist .coverage .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,5 @@
+"""`python -m mlmat`."""
+
+from mlmat.cli import main
+
+main()

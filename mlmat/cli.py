@@ -1,0 +1,234 @@
+"""The command line: read options, call one function, print."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlmat.errors import MlmatError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlmat.store import Store
+
+
+class Commands(click.Group):
+    """Errors for people: one line, exit code 1 or 2; the traceback under --debug."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command and translate what it raises."""
+        try:
+            return super().invoke(ctx)
+        except MlmatError as error:
+            _fail(ctx, error, error.exit_code)
+        except BrokenPipeError:
+            # The reader of our output (head, less) has seen enough.
+            sys.stderr.close()
+            sys.exit(0)
+        except OSError as error:
+            _fail(ctx, error, 1)
+
+
+def _fail(ctx: click.Context, error: Exception, code: int) -> None:
+    if ctx.params.get("debug"):
+        raise error
+    click.echo(f"mlmat: {' '.join(str(error).split())}", err=True)
+    sys.exit(code)
+
+
+class Examples(click.Command):
+    """A command whose help ends with an example, kept as it was written."""
+
+    def __init__(self, *arguments: Any, example: str = "", **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.example = example
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the example."""
+        if self.example:
+            with formatter.section("Example"):
+                for line in self.example.splitlines():
+                    formatter.write(f"  {line}\n")
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.version_option(package_name="mlmat")
+def main(debug: bool) -> None:
+    """A folder of crystal structures in, a ranked table out.
+
+    \b
+    mlmat ingest structures/        read CIFs into the store
+    mlmat screen --runner mace      compute what has no result yet
+    mlmat reduce ranking            the table
+    """
+
+
+def _db(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--db", envvar="MLMAT_DB", default="mlmat.duckdb", show_default=True, show_envvar=True,
+        type=click.Path(path_type=Path), help="The store.",
+    )(command)  # fmt: skip
+
+
+def _output(command: Callable[..., Any]) -> Callable[..., Any]:
+    formats = click.Choice(["table", "csv", "json", "parquet"])
+    command = click.option("--format", "form", type=formats, help="Default: by the suffix of -o, else a table.")(
+        command
+    )
+    return click.option("-o", "--output", type=click.Path(path_type=Path), help="Write to a file.")(command)
+
+
+def _open(db: Path, *, create: bool = False) -> Store:
+    from mlmat.store import open_store
+
+    return open_store(db, create=create)
+
+
+@main.command(cls=Examples, example="mlmat ingest structures/ more/*.cif.gz --db screening.duckdb")
+@click.argument("paths", nargs=-1, required=True)
+@click.option("--again", is_flag=True, help="Read files that have not changed, too.")
+@click.option("--processes", type=click.IntRange(1), help="Processes that read. Default: one per core.")
+@click.option("--time-limit", default=60.0, show_default=True, type=click.FloatRange(0.1), help="Seconds for one file.")
+@click.option("--max-sites", default=10_000, show_default=True, type=click.IntRange(1), help="Atoms in a cell at most.")
+@_db
+def ingest(
+    paths: tuple[str, ...], db: Path, again: bool, processes: int | None, time_limit: float, max_sites: int
+) -> None:
+    """Read files, folders (recursively) and globs into the store.
+
+    Every block of every file gets a row in `source` that says what became of it: stored, duplicate, disordered,
+    flagged, rejected or unreadable, and why.
+    """
+    from mlmat.ingest import find_files
+    from mlmat.ingest import ingest as run
+    from mlmat.reader import Limits
+    from mlmat.report import bar, ingest_lines
+
+    find_files(paths)  # a mistyped path should not leave an empty store behind
+    store = _open(db, create=True)
+    with bar("ingest", "file") as progress:
+        report = run(
+            store, paths, again=again, processes=processes, time_limit=time_limit,
+            limits=Limits(max_sites=max_sites), progress=progress,
+        )  # fmt: skip
+    for line in ingest_lines(report, db):
+        click.echo(line)
+
+
+@main.command(cls=Examples, example='mlmat screen --runner mace --set relax=cell --where "nelements = 2" --limit 100')
+@click.option("--runner", required=True, help="A name (`mlmat runners`), a module, or a file: ./my_runner.py[:Class]")
+@click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the runner; may be repeated.")
+@click.option("--where", metavar="SQL", help="Only structures for which this holds (columns of structure and source).")
+@click.option("--limit", type=click.IntRange(0), help="At most so many structures.")
+@click.option(
+    "--config",
+    default="local",
+    show_default=True,
+    help="threads, local, or a file that defines a parsl Config.",
+)
+@click.option("--retry-failed", is_flag=True, help="Take structures whose only results are failures, too.")
+@click.option("--of", metavar="METHOD", help="Take the structures that this method returned (relaxed ones).")
+@click.option("--include-flagged", is_flag=True, help="Take flagged structures, too.")
+@_db
+def screen(runner: str, settings: tuple[str, ...], config: str, db: Path, **selection: Any) -> None:
+    """Compute every structure that has no result by this method yet, and record one row for each.
+
+    Ctrl-C stops cleanly; the same command goes on where it stopped.
+    """
+    from mlmat.report import bar, screen_lines
+    from mlmat.runner._method import Plan
+    from mlmat.screen import screen as run
+
+    store = _open(db)
+    plan = Plan(runner, _pairs(settings), store.table_name)
+    for note in plan.prepared.notes:
+        click.echo(f"note: {note}", err=True)
+    with bar("screen", "structure") as progress:
+        summary = run(store, plan, config=config, progress=progress, **selection)
+    for line in screen_lines(summary, plan.method["method"], plan.runner):
+        click.echo(line)
+    sys.exit(130 if summary.outcome == "stopped" else 0)
+
+
+def _pairs(settings: tuple[str, ...]) -> dict[str, str]:
+    for text in settings:
+        if "=" not in text:
+            raise UsageError(f"--set {text}: write --set key=value")
+    return dict(text.split("=", 1) for text in settings)
+
+
+@main.command(
+    cls=Examples,
+    example='mlmat sql "SELECT formula, energy_per_atom FROM ranking WHERE rank = 1" -o best.csv',
+)
+@click.argument("query", required=False)
+@click.option("--write", is_flag=True, help="Allow a statement that changes the store.")
+@_output
+@_db
+def sql(query: str | None, write: bool, db: Path, output: Path | None, form: str | None) -> None:
+    """Run an SQL query (from standard input where none is given); read-only unless --write."""
+    from mlmat.report import write_frame
+
+    statement = query if query is not None else sys.stdin.read()
+    if not statement.strip():
+        raise UsageError("no query: give one, or write it to standard input")
+    store = _open(db)
+    write_frame(store.execute(statement) if write else store.sql(statement), output, form)
+
+
+@main.command(cls=Examples, example="mlmat reduce ranking -o ranking.csv")
+@click.argument("name")
+@_output
+@_db
+def reduce(name: str, db: Path, output: Path | None, form: str | None) -> None:
+    """Print a reduction (a view): ranking, failures, provenance, … or the name of a runner."""
+    from mlmat.report import write_frame
+
+    write_frame(_open(db).reduce(name), output, form)
+
+
+@main.command(cls=Examples, example="mlmat status --db screening.duckdb")
+@_db
+def status(db: Path) -> None:
+    """Say what is stored, pending and failed, per method, and who is at work."""
+    from mlmat.report import status_lines
+
+    for line in status_lines(_open(db).status()):
+        click.echo(line)
+
+
+@main.command(cls=Examples, example="mlmat show 95792c1b")
+@click.argument("structure_id")
+@_db
+def show(structure_id: str, db: Path) -> None:
+    """Show one structure: where it came from, what it became, its results and failures with traceback.
+
+    STRUCTURE_ID may be the beginning of an id.
+    """
+    from mlmat.report import show_lines
+
+    for line in show_lines(_open(db).show(structure_id)):
+        click.echo(line)
+
+
+@main.command(cls=Examples, example="mlmat runners")
+def runners() -> None:
+    """List the runners and their settings."""
+    from mlmat.report import runner_lines
+    from mlmat.runner._load import available
+
+    for line in runner_lines(available()):
+        click.echo(line)
+
+
+@main.command(cls=Examples, example="mlmat reductions")
+@_db
+def reductions(db: Path) -> None:
+    """List the reductions of a store: name and meaning."""
+    for name, meaning in _open(db).reductions():
+        click.echo(f"{name:20} {meaning}")

@@ -1,0 +1,250 @@
+"""From paths to rows: find the files, read them in processes of their own, write what became of every block."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import stat
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmat import provenance
+from mlmat.errors import ReadError
+from mlmat.isolation import Lost, isolated_map
+from mlmat.reader import Block, Limits, patterns, reader_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    import pyarrow as pa
+
+    from mlmat.store import Store
+
+#: Files whose rows one transaction writes, and seconds after which it writes fewer.
+FLUSH_FILES, FLUSH_EVERY = 2_000, 5.0
+
+
+@dataclass(slots=True)
+class Report:
+    """What an ingest did: files looked at, unchanged, passed over; blocks by outcome; wall time in s."""
+
+    files: int = 0
+    unchanged: int = 0
+    other: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+
+def ingest(
+    store: Store,
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    again: bool = False,
+    processes: int | None = None,
+    time_limit: float = 60.0,
+    limits: Limits | None = None,
+    progress: Callable[[int], Callable[[int], None]] | None = None,
+) -> Report:
+    """Read files, folders (recursively) and globs into a store; every block gets a row with its outcome.
+
+    again: read unchanged files too; time_limit: seconds for one file; progress(total) gives a callable that is told how
+    many files were done. Raises ReadError for a path that does not exist, before anything is read.
+    """
+    start = time.monotonic()
+    found = find_files(paths)
+    report = Report(files=len(found.files), other=found.other)
+    table = _table(found.files)
+    changed = found.files if again else store.changed_files(table)
+    report.unchanged = len(found.files) - len(changed)
+    if changed:
+        run = provenance.new_run("ingest")
+        store.start_run(run)
+        told = progress(len(changed)) if progress else lambda _: None
+        count = processes or max(1, min(_cores(), len(changed) // 8))
+        results = isolated_map(
+            "mlmat.ingest:read_file",
+            changed,
+            processes=count,
+            time_limit=time_limit,
+            extra=(limits or Limits(),),
+        )
+        _write(store, run["run_id"], results, report, told)
+        store.end_run(run["run_id"], "finished")
+    report.seconds = time.monotonic() - start
+    return report
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+@dataclass(slots=True)
+class Found:
+    """Files that a reader takes, and how many others lay beside them."""
+
+    files: list[str] = field(default_factory=list)
+    other: int = 0
+
+
+def find_files(paths: Iterable[str | os.PathLike[str]]) -> Found:
+    """The files under paths, each once, in order. A file that is named itself is taken whatever its name."""
+    found = Found()
+    seen: set[str] = set()
+    for path in paths:
+        for file, named in _expand(os.fspath(path)):
+            if not named and reader_for(Path(file)) is None:
+                found.other += 1
+            elif file not in seen:
+                seen.add(file)
+                found.files.append(file)
+    return found
+
+
+def _expand(path: str) -> Iterator[tuple[str, bool]]:
+    """Absolute paths of regular files; whether they were named themselves."""
+    path = os.path.expanduser(path)
+    if os.path.isdir(path):
+        yield from ((file, False) for file in _walk(os.path.abspath(path), set()))
+    elif os.path.exists(path):
+        yield os.path.abspath(path), True
+    elif glob.has_magic(path) and (matches := sorted(glob.glob(path, recursive=True))):
+        for match in matches:
+            yield from _expand(match)
+    else:
+        raise ReadError(f"{path}: there is no such file or folder (and no file matches it as a pattern)")
+
+
+def _walk(folder: str, above: set[str]) -> Iterator[str]:
+    """Regular files below a folder, sorted; links are followed, but never in a circle."""
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except PermissionError as error:
+        raise ReadError(f"{folder}: permission denied; nothing was ingested") from error
+    for entry in entries:
+        if entry.is_dir():
+            yield from _walk(entry.path, above | {real})
+        elif entry.is_file():
+            yield entry.path
+
+
+def _table(files: list[str]) -> pa.Table:
+    import pyarrow as pa
+
+    stats = [os.stat(file) for file in files]
+    return pa.table(
+        {
+            "path": pa.array([clean(file) for file in files], pa.string()),
+            "size": pa.array([s.st_size for s in stats], pa.int64()),
+            "mtime_ns": pa.array([s.st_mtime_ns for s in stats], pa.int64()),
+        }
+    )
+
+
+def clean(text: str) -> str:
+    """Text that can be stored: valid UTF-8, whatever bytes a file name is made of."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def read_file(path: str, limits: Limits) -> list[dict[str, Any]]:
+    """Every block of a file as a row of table `source`, its structure's row under `structure` (runs in a process)."""
+    about = _about(path)
+    try:
+        data = _content(path, limits)
+    except (OSError, ReadError) as error:
+        return [_row(about, Block("", 0, "", "unreadable", describe(error)))]
+    about |= {"file_sha256": hashlib.sha256(data).hexdigest(), "file_size": len(data)}
+    reader = reader_for(Path(path))
+    if reader is None:
+        reason = f"no reader takes files of this name; there are readers for {', '.join(patterns())}"
+        return [_row(about, Block("", 0, "", "unreadable", reason))]
+    return [_row(about, block) for block in reader.read(Path(path).name, data, limits)]
+
+
+def _about(path: str) -> dict[str, Any]:
+    try:
+        found = os.stat(path)
+        size, mtime = found.st_size, found.st_mtime_ns
+    except OSError:
+        size, mtime = 0, 0
+    return {"path": clean(path), "file_sha256": "", "file_size": size, "file_mtime_ns": mtime}
+
+
+def _content(path: str, limits: Limits) -> bytes:
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise ReadError("not a regular file")
+    if found.st_size > limits.max_bytes:
+        raise ReadError(f"too large: {found.st_size / 1e6:.0f} MB, the limit is {limits.max_bytes / 1e6:.0f} MB")
+    return Path(path).read_bytes()
+
+
+def describe(error: Exception) -> str:
+    """Why a file could not be opened, in a few words."""
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+
+
+def _row(about: dict[str, Any], block: Block) -> dict[str, Any]:
+    from mlmat.structure import to_row
+
+    structure = to_row(block.atoms) if block.atoms is not None else None
+    return {
+        **about,
+        "block": clean(block.name),
+        "block_index": block.index,
+        "outcome": block.outcome,
+        "reason": clean(block.reason) if block.reason else None,
+        "warnings": [clean(warning) for warning in block.warnings],
+        "structure_id": structure["structure_id"] if structure else None,
+        "chemical_formula": block.formula,
+        "declared_formula": clean(block.declared_formula) if block.declared_formula else None,
+        "parser": block.parser,
+        "block_sha256": hashlib.sha256(block.text.encode("utf-8", "replace")).hexdigest(),
+        "content": clean(block.text),
+        "structure": structure,
+    }
+
+
+def _lost_row(path: str, lost: Lost) -> dict[str, Any]:
+    return _row(_about(path), Block("", 0, "", "unreadable", f"reading it {lost.reason}"))
+
+
+def _write(
+    store: Store,
+    run_id: str,
+    results: Iterable[tuple[str, Any]],
+    report: Report,
+    told: Callable[[int], None],
+) -> None:
+    """Write rows as they come, a transaction every few seconds, so that a kill costs little."""
+    batch: list[dict[str, Any]] = []
+    files, since = 0, time.monotonic()
+    for path, rows in results:
+        batch += [_lost_row(path, rows)] if isinstance(rows, Lost) else rows
+        files += 1
+        told(1)
+        if files >= FLUSH_FILES or time.monotonic() - since > FLUSH_EVERY:
+            _flush(store, run_id, batch, report)
+            batch, files, since = [], 0, time.monotonic()
+    _flush(store, run_id, batch, report)
+
+
+def _flush(store: Store, run_id: str, batch: list[dict[str, Any]], report: Report) -> None:
+    import pyarrow as pa
+
+    if not batch:
+        return
+    batch.sort(key=lambda row: (row["path"], row["block_index"]))
+    now = provenance.now()
+    for row in batch:
+        row |= {"source_id": provenance.new_id(), "current": True, "run_id": run_id, "ingested_at": now}
+    found = [s for row in batch if (s := row.pop("structure")) is not None]
+    counts = store.add_sources(pa.Table.from_pylist(batch), pa.Table.from_pylist(found) if found else None)
+    report.unchanged += counts.pop("unchanged")
+    report.outcomes.update(counts)

@@ -1,0 +1,169 @@
+"""Where tasks run: named parsl configurations, a user's own file, and the kernel that runs on them.
+
+`threads`: in this process, starts at once; a crash in C code takes the run with it. `local`: parsl's HTEX on this
+machine, one worker process per core. A file: Python that defines `config`, a
+parsl `Config` or a function returning one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmat.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+
+#: Seconds between heartbeats of workers, and after how many silent ones a worker counts as lost.
+HEARTBEAT = 2
+LOST_AFTER = 15
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def threads(folder: Path) -> Any:
+    """Threads of this process, one per core."""
+    from parsl.config import Config
+    from parsl.executors import ThreadPoolExecutor
+
+    executor = ThreadPoolExecutor(label="threads", max_threads=cores())
+    return Config(executors=[executor], run_dir=str(folder), **_quiet())
+
+
+def local(folder: Path) -> Any:
+    """HTEX on 127.0.0.1: one worker process per core, one compute thread each."""
+    from parsl.config import Config
+    from parsl.executors import HighThroughputExecutor
+    from parsl.launchers import SimpleLauncher
+    from parsl.providers import LocalProvider
+
+    executor = HighThroughputExecutor(
+        label="local",
+        address="127.0.0.1",
+        loopback_address="127.0.0.1",
+        max_workers_per_node=cores(),
+        cores_per_worker=1,
+        heartbeat_period=HEARTBEAT,
+        heartbeat_threshold=LOST_AFTER,
+        block_error_handler=False,
+        encrypted=False,
+        provider=LocalProvider(
+            init_blocks=1, min_blocks=1, max_blocks=1, launcher=SimpleLauncher(), worker_init=worker_init(1)
+        ),
+    )
+    return Config(executors=[executor], run_dir=str(folder), strategy="simple", **_quiet())
+
+
+def _quiet() -> dict[str, Any]:
+    # Lost batches are handed out again by the screen, which knows whose fault they were.
+    return {"initialize_logging": False, "retries": 0, "usage_tracking": 0}
+
+
+def worker_init(compute_threads: int) -> str:
+    """Shell lines that give a worker this process's environment and so many threads for its libraries."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    binaries = str(Path(sys.executable).parent)
+    limits = " ".join(f"{name}={compute_threads}" for name in names)
+    return f'export PATH="{binaries}:$PATH" {limits} PYTHONPATH="{os.pathsep.join(_paths())}"'
+
+
+def _paths() -> list[str]:
+    """Where mlmat itself and the user's own modules are, for workers."""
+    here = str(Path(__file__).parent.parent)
+    given = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
+    return list(dict.fromkeys([here, *given]))
+
+
+NAMED = {"threads": threads, "local": local}
+
+
+def make_config(config: Any, folder: Path) -> Any:
+    """A parsl Config from a name, a file or a Config. Raises UsageError."""
+    from parsl.config import Config
+
+    if isinstance(config, Config):
+        return config
+    if config in NAMED:
+        return NAMED[config](folder)
+    if str(config).endswith(".py"):
+        return _from_file(Path(config).expanduser(), folder)
+    raise UsageError(
+        f"no configuration {config!r}; there are {', '.join(NAMED)}, or give a file: --config ./cluster.py"
+    )
+
+
+def _from_file(path: Path, folder: Path) -> Any:
+    import inspect
+    import runpy
+
+    from parsl.config import Config
+
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such configuration file")
+    try:
+        found = runpy.run_path(str(path)).get("config")
+        if callable(found) and not isinstance(found, Config):
+            found = found(folder) if inspect.signature(found).parameters else found()
+    except Exception as error:
+        raise UsageError(f"{path}: the configuration cannot be run: {type(error).__name__}: {error}") from error
+    if not isinstance(found, Config):
+        raise UsageError(f"{path}: define `config`, a parsl.config.Config or a function that returns one")
+    return found
+
+
+def workers_of(config: Any) -> int:
+    """How many tasks a configuration can run at once, as far as it says."""
+    total = 0
+    for executor in config.executors:
+        blocks = getattr(getattr(executor, "provider", None), "max_blocks", 1)
+        nodes = getattr(getattr(executor, "provider", None), "nodes_per_block", 1) or 1
+        each = float(getattr(executor, "max_threads", None) or getattr(executor, "max_workers_per_node", None) or 1)
+        total += (int(each) if each != float("inf") else cores()) * nodes * blocks
+    return max(1, total)
+
+
+@contextmanager
+def kernel(config: Any, folder: Path) -> Iterator[Any]:
+    """A parsl DataFlowKernel of our own, cleaned up at the end. Raises UsageError for a configuration that is none."""
+    from parsl.dataflow.dflow import DataFlowKernel
+
+    _find_parsl_programs()
+    started = DataFlowKernel(make_config(config, folder))
+    try:
+        yield started
+    finally:
+        started.cleanup()
+
+
+def _find_parsl_programs() -> None:
+    """parsl starts its interchange by name: a venv that was not activated must be on PATH."""
+    binaries = str(Path(sys.executable).parent)
+    parts = os.environ.get("PATH", "").split(os.pathsep)
+    if binaries not in parts:
+        os.environ["PATH"] = os.pathsep.join([binaries, *parts])
+
+
+def loaded_kernel() -> Any:
+    """The DataFlowKernel that the user has loaded, or None."""
+    from parsl.dataflow.dflow import DataFlowKernelLoader
+    from parsl.errors import NoDataFlowKernelError
+
+    try:
+        return DataFlowKernelLoader.dfk()
+    except NoDataFlowKernelError:
+        return None
+
+
+def submit(kernel: Any, function: Callable[..., Any], *arguments: Any) -> Future[Any]:
+    """Hand one call to parsl."""
+    from parsl import python_app
+
+    return python_app(function, data_flow_kernel=kernel, cache=False)(*arguments)  # type: ignore[no-any-return]

@@ -1,0 +1,85 @@
+"""Who, when, where, and with which versions."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import secrets
+import shlex
+import socket
+import sys
+import threading
+import time
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_lock, _last = threading.Lock(), 0
+#: Packages whose versions stand in every run.
+ALWAYS = ("mlmat", "ase", "numpy", "parsl", "duckdb", "gemmi", "spglib")
+
+
+def new_id() -> str:
+    """A UUIDv7 (RFC 9562): milliseconds, a counter within each, random bits; ids of a process sort by time."""
+    global _last  # noqa: PLW0603 - the counter is the point
+    with _lock:
+        _last = max(time.time_ns() // 1_000_000 << 12, _last + 1)
+        tick = _last
+    value = tick >> 12 << 80 | 0x7 << 76 | (tick & 0xFFF) << 64 | 0x2 << 62 | secrets.randbits(62)
+    return str(UUID(int=value))
+
+
+def now() -> datetime:
+    """The time, with its zone."""
+    return datetime.now(UTC)
+
+
+def host() -> str:
+    """Name of this host."""
+    return socket.gethostname()
+
+
+def version_of(package: str) -> str | None:
+    """Version of an installed distribution, without importing it."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def versions(extra: Iterable[str] = ()) -> dict[str, str]:
+    """Versions of the packages that make the numbers; what is not installed is left out."""
+    found = {name: version_of(name) for name in dict.fromkeys((*ALWAYS, *extra))}
+    return {name: version for name, version in found.items() if version}
+
+
+def new_run(command: str, arguments: str | None = None, packages: Iterable[str] = (), **columns: Any) -> dict[str, Any]:
+    """A row of table `run` for what starts now."""
+    return {
+        "run_id": new_id(),
+        "command": command,
+        "arguments": arguments if arguments is not None else shlex.join(sys.argv),
+        "started_at": now(),
+        "user_name": user_name(),
+        "host": host(),
+        "pid": os.getpid(),
+        "directory": os.getcwd(),  # noqa: PTH109 - a deleted directory must not stop a run
+        "mlmat_version": version_of("mlmat"),
+        "python_version": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": versions(packages),
+        **columns,
+    }
+
+
+def user_name() -> str | None:
+    """Login name, or None where the system has no name for the user (some containers)."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return None

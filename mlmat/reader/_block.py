@@ -1,0 +1,43 @@
+"""What a reader hands to ingest: one `Block` for each structure-like part of a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+#: What a reader may say of a block. `duplicate` is ingest's word: only the store knows what is there already.
+Outcome = Literal["stored", "disordered", "flagged", "rejected", "unreadable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds that keep one hostile file from taking the machine.
+
+    max_sites: atoms in the cell after symmetry; max_bytes: size of a file after decompression.
+    """
+
+    max_sites: int = 10_000
+    max_bytes: int = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One structure-like part of a file and what became of it.
+
+    atoms is set for `stored` and `flagged` blocks: ordered, periodic, positions in Å, the whole cell. A
+    `disordered` block has its formula (with fractional amounts) but no atoms, so that nothing rounds it.
+    """
+
+    name: str
+    index: int
+    text: str
+    outcome: Outcome
+    reason: str | None = None
+    warnings: tuple[str, ...] = ()
+    atoms: Atoms | None = None
+    formula: str | None = None
+    declared_formula: str | None = None
+    parser: str = ""

@@ -1,0 +1,256 @@
+"""What the command line prints: progress bars, tables, summaries. Texts from files are cleaned first."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import unicodedata
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmat.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pandas as pd
+
+    from mlmat.ingest import Report
+    from mlmat.screen import Summary
+
+#: Rows that a table on a terminal shows at most; files and other formats hold all.
+TABLE_ROWS = 500
+_OUTCOMES = ("stored", "duplicate", "disordered", "flagged", "rejected", "unreadable")
+
+
+def shown(text: Any) -> str:
+    """Text without control characters (terminal escape codes among them)."""
+    return "".join(c if unicodedata.category(c)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+
+
+@contextmanager
+def bar(what: str, unit: str) -> Iterator[Callable[[int], Callable[..., None]]]:
+    """A progress bar on standard error, made when the total is known: rate, ETA, failures so far."""
+    from tqdm import tqdm
+
+    made: list[Any] = []
+
+    def start(total: int) -> Callable[..., None]:
+        quiet = not sys.stderr.isatty()
+        # A log file gets a line a minute instead of ten redraws a second.
+        made.append(tqdm(total=total, desc=what, unit=f" {unit}s", file=sys.stderr, smoothing=0.1,
+                         mininterval=60 if quiet else 0.1, dynamic_ncols=not quiet))  # fmt: skip
+
+        def told(count: int, failed: int = 0) -> None:
+            if failed:
+                made[0].set_postfix_str(f"{failed} failed", refresh=False)
+            made[0].update(count)
+
+        return told
+
+    try:
+        yield start
+    finally:
+        for one in made:
+            one.close()
+
+
+def ingest_lines(report: Report, db: Path) -> Iterator[str]:
+    """The summary of an ingest."""
+    new = sum(report.outcomes.values())
+    if not new:
+        yield (
+            f"nothing new: all {report.files:,} files are in {db} already, unchanged"
+            if report.files
+            else ("no files of a known format were found")
+        )
+        return
+    rate = f" ({report.files - report.unchanged:,} files in {report.seconds:.1f} s)"
+    yield f"{new:,} blocks ingested into {db}{rate}"
+    for outcome in _OUTCOMES:
+        if count := report.outcomes.get(outcome):
+            yield f"  {outcome:11} {count:8,}"
+    if report.unchanged:
+        yield f"  {report.unchanged:,} files were there already, unchanged"
+    if report.other:
+        yield f"  {report.other:,} files of other formats were passed over"
+    if any(report.outcomes.get(o) for o in _OUTCOMES[2:]):
+        yield "why: mlmat sql \"SELECT path, outcome, reason FROM source WHERE outcome NOT IN ('stored', 'duplicate')\""
+
+
+def screen_lines(summary: Summary, method: str, runner: str) -> Iterator[str]:
+    """The summary of a screen."""
+    if not summary.done and summary.outcome == "finished":
+        yield f"nothing to do: every structure has a result by {shown(method)}"
+        yield "(--retry-failed takes failed ones again; mlmat ingest PATH reads more)"
+        return
+    rate = summary.done / summary.seconds if summary.seconds else 0.0
+    yield (
+        f"{summary.done:,} structures in {summary.seconds:.1f} s ({rate:.2g}/s) by {shown(method)}: "
+        f"{summary.ok:,} ok, {summary.failed:,} failed"
+    )
+    if summary.waiting_bytes:
+        yield "  the store was held by another process: the results wait in the journal, the next command takes them in"
+    if summary.outcome == "stopped":
+        yield f"stopped; {summary.pending:,} are still pending, the same command goes on with them"
+    if summary.failed:
+        yield "why: mlmat reduce failures"
+    if summary.ok:
+        yield f"next: mlmat reduce ranking, mlmat reduce {runner}"
+
+
+def write_frame(frame: pd.DataFrame, output: Path | None, form: str | None) -> None:
+    """Print a DataFrame or write it to a file, as table, csv, json or parquet. Raises UsageError."""
+    form = form or (_form_of(output) if output else "table")
+    if form == "parquet" and output is None:
+        raise UsageError("parquet is binary: give a file with -o FILE.parquet")
+    if form == "parquet":
+        frame.to_parquet(output)
+        return
+    text = {"table": as_table, "csv": as_csv, "json": as_json}[form](frame)
+    if output is None:
+        sys.stdout.write(text)
+    else:
+        output.write_text(text)
+
+
+def _form_of(output: Path) -> str:
+    forms = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".txt": "table"}
+    if output.suffix not in forms:
+        raise UsageError(f"-o {output}: the suffix must be one of {', '.join(forms)}, or say --format")
+    return forms[output.suffix]
+
+
+def as_csv(frame: pd.DataFrame) -> str:
+    """Comma-separated values with full precision."""
+    return frame.to_csv(index=False)
+
+
+def as_json(frame: pd.DataFrame) -> str:
+    """One JSON array of objects."""
+    return (frame.to_json(orient="records", date_format="iso", default_handler=str, double_precision=15) or "[]") + "\n"
+
+
+def as_table(frame: pd.DataFrame) -> str:
+    """Columns side by side, as many as the terminal takes; long arrays and texts shortened, missing values as -."""
+    columns = [[str(name), *(_cell(value) for value in frame[name].head(TABLE_ROWS))] for name in frame.columns]
+    widths = [max(map(len, column)) for column in columns]
+    fitting = _fitting(widths)
+    numeric = [frame[name].dtype.kind in "iuf" for name in frame.columns]
+    lines = []
+    for cells in zip(*columns[:fitting], strict=True):
+        parts = [c.rjust(w) if n else c.ljust(w) for c, w, n in zip(cells, widths, numeric, strict=False)]
+        lines.append("  ".join(parts).rstrip())
+    if fitting < len(columns):
+        lines.append("more columns: " + ", ".join(str(name) for name in frame.columns[fitting:]))
+    if len(frame) > TABLE_ROWS:
+        lines.append(f"… {len(frame) - TABLE_ROWS:,} more rows; write all of them with -o FILE.csv")
+    elif len(frame) == 0:
+        lines.append("(no rows)")
+    return "\n".join(lines) + "\n"
+
+
+def _fitting(widths: list[int]) -> int:
+    """How many columns a terminal takes; all of them where the output goes elsewhere."""
+    if not sys.stdout.isatty():
+        return len(widths)
+    room, used, count = shutil.get_terminal_size().columns, 0, 0
+    for width in widths:
+        used += width + 2
+        if used - 2 > room and count:
+            break
+        count += 1
+    return count
+
+
+def _cell(value: Any) -> str:
+    import numpy as np
+
+    if isinstance(value, np.ndarray | list):
+        text = str([v.tolist() if isinstance(v, np.ndarray) else v for v in value])
+        return shown(text if len(text) <= 40 else text[:37] + "…]")
+    # A missing value is never equal to itself; the text "NaN" (sodium nitride) is.
+    if value is None or value is np.ma.masked or (isinstance(value, float) and value != value) or str(value) == "<NA>":
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4f}" if 1e-3 <= abs(value) < 1e6 or value == 0 else f"{value:.6g}"
+    text = shown(value)
+    return text if len(text) <= 80 else text[:79] + "…"
+
+
+def status_lines(status: dict[str, Any]) -> Iterator[str]:
+    """What `mlmat status` says."""
+    counts = status["structures"][0]
+    yield f"structures  {counts['structures']:,} ({counts['screenable']:,} from files, ready to screen)"
+    blocks = ", ".join(f"{row['blocks']:,} {row['outcome']}" for row in status["outcomes"])
+    yield f"blocks      {blocks or 'none; mlmat ingest PATH reads some'}"
+    for row in status["methods"]:
+        sha = f", weights {row['model_sha256'][:12]}" if isinstance(row["model_sha256"], str) else ""
+        yield f"method      {shown(row['method'])} ({row['method_id']}{sha})"
+        yield f"            {row['ok']:,} ok, {row['failed']:,} failed, {max(0, row['pending']):,} pending"
+    for row in status["failures"]:
+        what = f"{row['structures']:,} x {shown(row['error_class'])} by {shown(row['method'])}"
+        yield f"failures    {what}: {shown(row['example'])}"
+    for who in status["drivers"]:
+        yield f"at work     {shown(who)}"
+    if status["journal_bytes"]:
+        size = status["journal_bytes"] / 1e6
+        yield f"journal     {size:.2f} MB of results wait; the running screen or the next writing command merges them"
+
+
+def show_lines(found: dict[str, Any]) -> Iterator[str]:
+    """What `mlmat show` says of one structure."""
+    row = found["structure"][0]
+    group = (
+        f"{row['space_group_symbol']} ({row['space_group_it_number']:.0f})"
+        if row["space_group_symbol"] is not None
+        else "-"
+    )
+    yield f"{row['structure_id']}  {row['chemical_formula_reduced']}  {row['nsites']} atoms  {group}"
+    if _known(row["volume"]):
+        yield f"  volume {row['volume']:.4f} Å³, density {row['density']:.4f} g/cm³"
+    for source in found["sources"]:
+        yield f"  from {shown(source['path'])} [{shown(source['block'])}]: {source['outcome']} ({source['parser']})"
+        yield from (f"    warning: {shown(warning)}" for warning in source["warnings"])
+        if _known(source["reason"]):
+            yield f"    {shown(source['reason'])}"
+    yield from (f"  {r['role']} from {r['parent_id']} by {shown(r['method'])}" for r in found["made_by"])
+    yield from (f"  {r['role']} to {r['structure_id']} by {shown(r['method'])}" for r in found["became"])
+    for result in found["results"]:
+        yield from _result_lines(result)
+
+
+def _result_lines(result: dict[str, Any]) -> Iterator[str]:
+    mark = "" if result["is_current"] else " (superseded)"
+    when = f"{result['finished_at']:%Y-%m-%d %H:%M:%S}"
+    by = f"by {shown(result['method'])} on {result['host']} at {when}, {result['seconds']:.3g} s"
+    yield f"  {result['status']}{mark} {by}"
+    if result["status"] == "ok" and _known(result["energy"]):
+        yield f"    energy {result['energy']:.6f} eV"
+    if _known(result["error_class"]):
+        yield f"    {shown(result['error_class'])}: {shown(result['error_message'])}"
+    if _known(result["traceback"]):
+        yield from ("    | " + shown(line) for line in result["traceback"].splitlines())
+    if _known(result["workdir"]):
+        yield f"    scratch directory kept: {shown(result['workdir'])}"
+
+
+def _known(value: Any) -> bool:
+    return value is not None and value == value
+
+
+def runner_lines(available: list[tuple[str, str]]) -> Iterator[str]:
+    """What `mlmat runners` says: each runner with its settings and their defaults."""
+    from mlmat.errors import MlmatError
+    from mlmat.runner._load import find, parameters
+
+    for name, meaning in available:
+        yield f"{name:22} {meaning}"
+        try:
+            settings = parameters(find(name))
+        except MlmatError as error:
+            yield f"  ({error})"
+            continue
+        for key, p in settings.items():
+            yield f"  --set {key}=" + ("…" if p.default is p.empty else str(p.default))

@@ -1,0 +1,123 @@
+"""The runner that users subclass: one structure in, one row out."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from ase import Atoms
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What `prepare` settles in the driver, before any task.
+
+    settings: what the worker builds the runner with; identity: the settings that make the method (a path of
+    weights is not among them, their SHA-256 is); packages: distributions whose versions stand in the run;
+    notes: lines that the user is told once.
+    """
+
+    settings: Mapping[str, Any]
+    identity: Mapping[str, Any]
+    model_name: str | None = None
+    model_sha256: str | None = None
+    dtype: str | None = None
+    packages: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A file of the list that gave no structure, and why."""
+
+    label: str
+    reason: str
+    error_class: str = field(default="ReadError")
+
+
+class WrappedAtomsRunner:
+    """Subclass this and implement `run(atoms)`; any ASE calculator can be set up inside it.
+
+    files: one file name, a list of them, or anything with `structures()` (a store, for instance). Keyword
+    parameters of a subclass's `__init__` are its settings (`mlmat screen --set fmax=0.02`).
+
+    Class attributes: `name` (of the method; the module's or class's name where unset), `version` (bump it
+    when the numbers change), `columns` (typed columns with unit: `{"energy": "DOUBLE -- eV, total energy"}`; what
+    is not declared is inferred from the first rows), `batch_atoms` (atoms that one `run_batch` call likes best).
+    """
+
+    name: ClassVar[str | None] = None
+    version: ClassVar[str | None] = None
+    columns: ClassVar[Mapping[str, str]] = {}
+    batch_atoms: ClassVar[int] = 400
+    _scratch_parent: Path | None = None
+    _scratch: Path | None = None
+
+    def __init__(self, files: Any = ()) -> None:
+        self.files = files
+
+    @classmethod
+    def prepare(cls, settings: Mapping[str, Any]) -> Prepared:
+        """Settle settings in the driver: resolve names to files, check what can be checked without computing."""
+        return Prepared(settings=dict(settings), identity=dict(settings))
+
+    def open_file(self) -> Iterator[Atoms]:
+        """Yield the `ase.Atoms` of every structure in `files`; a file that cannot be read is a warning."""
+        import warnings
+
+        from ase import Atoms
+
+        for label, found in self.sources():
+            if isinstance(found, Atoms):
+                yield found
+            else:
+                warnings.warn(f"{label}: {found.reason}", stacklevel=2)
+
+    def sources(self) -> Iterator[tuple[str, Atoms | Unreadable]]:
+        """Every structure of `files` with its label, the unreadable ones with their reason."""
+        from mlmat.runner._files import read_sources
+
+        yield from read_sources(self.files)
+
+    def setup(self) -> None:
+        """Prepare once per worker process: load a model, start a server. Does nothing by default."""
+
+    def run(self, atoms: Atoms) -> Any:
+        """Compute one structure and return its row, a mapping of column to value (eV, Å, eV/Å, eV/Å³)."""
+        raise NotImplementedError(f"{type(self).__name__} must implement run(atoms)")
+
+    def run_batch(self, batch: Sequence[Atoms]) -> Iterable[Any]:
+        """Compute many structures: for each, in order, a row or the exception that stopped it.
+
+        Override it when one call on many is faster than many calls; the default calls `run` on each.
+        """
+        from mlmat.runner._task import run_each
+
+        return run_each(self, batch)
+
+    @property
+    def workdir(self) -> Path:
+        """A directory of this run's own, made when first asked for, removed after success, kept after failure."""
+        if self._scratch is None:
+            parent = self._scratch_parent or Path(tempfile.gettempdir())
+            parent.mkdir(parents=True, exist_ok=True)
+            self._scratch = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+        return self._scratch
+
+    def begin_scratch(self, parent: Path) -> None:
+        """The next `workdir` is a new directory under parent."""
+        self._scratch_parent, self._scratch = parent, None
+
+    def end_scratch(self, *, keep: bool) -> Path | None:
+        """Remove the directory of this run, if it has one; the directory when it is kept."""
+        used, self._scratch = self._scratch, None
+        if used is None or keep:
+            return used
+        shutil.rmtree(used, ignore_errors=True)
+        return None

@@ -1,0 +1,108 @@
+"""Structures as the graphs that a MACE model reads, and their packing into batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from mlmat.runner._quiet import quiet_import
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ase import Atoms
+
+neighborhood = quiet_import("mace.data.neighborhood")
+
+#: Atoms per Å³; diamond has 0.18. Denser cells would cost memory without end in the neighbour list.
+DENSEST = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """One structure of n atoms and e edges, lengths in Å.
+
+    species: (n,) positions in the model's list of elements; positions: (n, 3); cell: (3, 3), stretched along
+    directions without periodicity; edges: (2, e) sender and receiver; images: (e, 3) the receiver's cell;
+    periodic: in all three directions.
+    """
+
+    species: np.ndarray
+    positions: np.ndarray
+    cell: np.ndarray
+    edges: np.ndarray
+    images: np.ndarray
+    periodic: bool
+
+    @property
+    def size(self) -> int:
+        """The number of edges, or of atoms where there are more: what a forward pass costs."""
+        return max(int(self.edges.shape[1]), len(self.species))
+
+
+class Species:
+    """The elements that a model knows."""
+
+    def __init__(self, model: str, numbers: Sequence[int]) -> None:
+        self.model = model
+        self.numbers = numbers
+        self.count = len(numbers)
+        self._index = np.full(len(chemical_symbols) + 1, -1)
+        self._index[list(numbers)] = np.arange(self.count)
+
+    def index(self, numbers: np.ndarray) -> np.ndarray:
+        """Translate atomic numbers; ValueError names the elements that the model does not know."""
+        found: np.ndarray = self._index[numbers]
+        if (found < 0).any():
+            unknown = ", ".join(chemical_symbols[z] for z in sorted(set(numbers[found < 0].tolist())))
+            raise ValueError(f"model {self.model} has no element {unknown}; it knows {ranges(self.numbers)}")
+        return found
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Write atomic numbers as symbols, runs of three and more shortened: `H, C–F`."""
+    parts: list[str] = []
+    for _, group in groupby(enumerate(sorted(numbers)), key=lambda item: item[1] - item[0]):
+        run = [chemical_symbols[z] for _, z in group]
+        parts += [f"{run[0]}–{run[-1]}"] if len(run) > 2 else run
+    return ", ".join(parts)
+
+
+def graph_of(atoms: Atoms, species: Species, cutoff: float) -> Graph:
+    """Find the neighbours within `cutoff` Å. ValueError where the model cannot take the structure."""
+    index = species.index(atoms.numbers)
+    check_geometry(atoms)
+    pbc = tuple(bool(p) for p in atoms.pbc)
+    edges, _, images, cell = neighborhood.get_neighborhood(atoms.positions, cutoff, pbc, np.array(atoms.cell))
+    return Graph(index, atoms.positions.copy(), cell, edges, images, all(pbc))
+
+
+def check_geometry(atoms: Atoms) -> None:
+    """Raise ValueError on what crashes or blows up a neighbour list: nothing, NaN, flat or overfull cells."""
+    if len(atoms) == 0:
+        raise ValueError("the structure has no atoms")
+    if not (np.isfinite(atoms.positions).all() and np.isfinite(np.array(atoms.cell)).all()):
+        raise ValueError("positions or cell are not finite")
+    periodic = np.array(atoms.cell)[atoms.pbc]
+    extent = float(np.sqrt(abs(np.linalg.det(periodic @ periodic.T))))
+    if extent < 1e-6:
+        raise ValueError("the cell has no volume")
+    if len(periodic) == 3 and len(atoms) / extent > DENSEST:
+        raise ValueError(f"{len(atoms)} atoms in {extent:.3g} Å³ is denser than matter (over {DENSEST} per Å³)")
+
+
+def pack(sizes: Sequence[int], limit: int) -> list[list[int]]:
+    """Group positions in order, the sizes in each summing to `limit` at most; one too large stands alone."""
+    groups: list[list[int]] = []
+    room = 0
+    for position, size in enumerate(sizes):
+        if not groups or size > room:
+            groups.append([])
+            room = limit
+        groups[-1].append(position)
+        room -= size
+    return groups

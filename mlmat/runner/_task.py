@@ -1,0 +1,234 @@
+"""What runs on a worker: a batch of structures in, a frame of rows out. Nothing here raises towards parsl.
+
+parsl cannot carry every exception home (one that cannot be unpickled hangs every later future), so that a failure
+travels as data: a failed row, or a note in the frame that the runner itself could not start.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmat import frame, provenance
+from mlmat.runner._base import WrappedAtomsRunner
+from mlmat.runner._rows import BadRow, checked, values_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from ase import Atoms
+
+    from mlmat.runner._load import Recipe
+
+#: A message longer than this is cut in the row; the traceback holds the rest.
+MESSAGE_LENGTH = 500
+_local = threading.local()
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What the driver knows of a batch: the run, the method, and which attempt of each structure this is."""
+
+    run_id: str
+    method_id: str
+    runner: str
+    scratch: str
+    attempts: int = 1
+
+
+def run_task(recipe: Recipe, ticket: Ticket, structures: bytes) -> bytes:
+    """Compute a batch (Arrow IPC of geometry) and return its frame."""
+    from mlmat.structure import from_row
+
+    try:
+        runner = _kept(recipe)
+    except BaseException as error:  # a worker that dies here would be replaced and die again
+        return frame.pack({}, broken=f"{provenance.host()}: {describe(error)}", traceback=traceback.format_exc())
+    rows = frame.from_ipc(structures).to_pylist()
+    return pack_batch(runner, ticket, [row["structure_id"] for row in rows], [from_row(row) for row in rows])
+
+
+def _kept(recipe: Recipe) -> WrappedAtomsRunner:
+    """The runner of this thread: built and set up once, kept for the batches that follow."""
+    kept: dict[str, WrappedAtomsRunner] = _local.__dict__.setdefault("runners", {})
+    if recipe.key not in kept:
+        runner = recipe.build()
+        runner.setup()
+        kept[recipe.key] = runner
+    return kept[recipe.key]
+
+
+def pack_batch(runner: WrappedAtomsRunner, ticket: Ticket, ids: Sequence[str], batch: Sequence[Atoms]) -> bytes:
+    """Run a batch and pack what came of each structure."""
+    outcomes = list(outcomes_of(runner, batch, Path(ticket.scratch)))
+    declared = dict(runner.columns)
+    good: list[tuple[str, dict[str, Any]]] = []
+    results, produced, made = [], [], []
+    for structure_id, outcome in zip(ids, outcomes, strict=True):
+        result = _result(ticket, structure_id, outcome)
+        results.append(result)
+        if result["status"] == "ok":
+            row, structures = _split_structures(outcome.row, declared)
+            good.append((result["result_id"], row))
+            for role, atoms in structures.items():
+                made.append(atoms)
+                produced.append(_link(ticket, result, role, row[role]))
+    return _packed(ticket, declared, results, good, produced, made)
+
+
+def _packed(
+    ticket: Ticket,
+    declared: Mapping[str, str],
+    results: list[dict[str, Any]],
+    good: list[tuple[str, dict[str, Any]]],
+    produced: list[dict[str, Any]],
+    made: list[Atoms],
+) -> bytes:
+    import pyarrow as pa
+
+    from mlmat.structure import to_row
+
+    tables = {}
+    if good:
+        tables[f"values:{ticket.runner}"] = values_table([i for i, _ in good], [row for _, row in good], declared)
+    if made:
+        tables["structure"] = pa.Table.from_pylist([to_row(atoms) for atoms in made])
+        tables["produced"] = pa.Table.from_pylist(produced)
+    tables["result"] = pa.Table.from_pylist(results, schema=_result_schema())
+    failed = sum(r["status"] == "failed" for r in results)
+    return frame.pack(tables, ok=len(results) - failed, failed=failed, seconds=sum(r["seconds"] for r in results))
+
+
+def _result_schema() -> Any:
+    import pyarrow as pa
+
+    text = ("result_id", "structure_id", "method_id", "run_id", "status", "error_class", "error_message", "traceback",
+            "workdir", "host")  # fmt: skip
+    return pa.schema(
+        [(name, pa.string()) for name in text]
+        + [("energy", pa.float64()), ("converged", pa.bool_()), ("attempt", pa.int32()), ("pid", pa.int64())]
+        + [("finished_at", pa.timestamp("us", tz="UTC")), ("seconds", pa.float64())]
+    )
+
+
+@dataclass(slots=True)
+class OutcomeOf:
+    """What came of one structure: a checked row, or an error with its class, message and traceback."""
+
+    seconds: float
+    row: dict[str, Any] | None = None
+    error_class: str | None = None
+    error_message: str | None = None
+    traceback: str | None = None
+    workdir: str | None = None
+
+
+def outcomes_of(runner: WrappedAtomsRunner, batch: Sequence[Atoms], scratch: Path) -> Iterator[OutcomeOf]:
+    """Run a batch and judge what `run` returned, structure by structure."""
+    if type(runner).run_batch is WrappedAtomsRunner.run_batch:
+        for atoms in batch:
+            yield _run_one(runner, atoms, scratch)
+        return
+    runner.begin_scratch(scratch)
+    start = time.perf_counter()
+    try:
+        found: list[Any] = list(runner.run_batch(batch))
+        if len(found) != len(batch):
+            raise BadRow(f"run_batch returned {len(found)} rows for {len(batch)} structures")
+    except (Exception, SystemExit) as error:
+        found = [error] * len(batch)
+    share = (time.perf_counter() - start) / max(1, len(batch))
+    outcomes = [_judge(runner, item, share) for item in found]
+    runner.end_scratch(keep=any(outcome.row is None for outcome in outcomes))
+    yield from outcomes
+
+
+def _run_one(runner: WrappedAtomsRunner, atoms: Atoms, scratch: Path) -> OutcomeOf:
+    """One call of `run` with a scratch directory of its own, which is kept when it fails."""
+    runner.begin_scratch(scratch)
+    start = time.perf_counter()
+    try:
+        found = runner.run(atoms)
+    except (Exception, SystemExit) as error:
+        found = error
+    outcome = _judge(runner, found, time.perf_counter() - start)
+    kept = runner.end_scratch(keep=outcome.row is None)
+    outcome.workdir = str(kept) if kept else None
+    return outcome
+
+
+def _judge(runner: WrappedAtomsRunner, found: Any, seconds: float) -> OutcomeOf:
+    if not isinstance(found, BaseException):
+        try:
+            return OutcomeOf(seconds, checked(found, runner.columns))
+        except BadRow as error:
+            found = error
+    text = "".join(traceback.format_exception(found))
+    return OutcomeOf(seconds, None, type(found).__name__, describe(found), text)
+
+
+def describe(error: BaseException) -> str:
+    """An exception's message in one line; its class where it has none."""
+    text = " ".join(str(error).split())
+    return (text or type(error).__name__)[:MESSAGE_LENGTH]
+
+
+def _result(ticket: Ticket, structure_id: str, outcome: OutcomeOf) -> dict[str, Any]:
+    row = outcome.row or {}
+    return {
+        "result_id": provenance.new_id(),
+        "structure_id": structure_id,
+        "method_id": ticket.method_id,
+        "run_id": ticket.run_id,
+        "status": "failed" if outcome.row is None else "ok",
+        "energy": row.get("energy"),
+        "converged": row.get("converged"),
+        "attempt": ticket.attempts,
+        "host": provenance.host(),
+        "pid": os.getpid(),
+        "finished_at": provenance.now(),
+        **{k: v for k, v in asdict(outcome).items() if k != "row"},
+    }
+
+
+def _split_structures(
+    row: Mapping[str, Any] | None, declared: Mapping[str, str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A row with ids in place of its structures, and the structures by column."""
+    from ase import Atoms
+
+    from mlmat.structure import structure_id
+
+    row = dict(row or {})
+    structures = {name: value for name, value in row.items() if isinstance(value, Atoms)}
+    return {**row, **{name: structure_id(atoms) for name, atoms in structures.items()}}, structures
+
+
+def _link(ticket: Ticket, result: Mapping[str, Any], role: str, made: str) -> dict[str, Any]:
+    return {
+        "structure_id": made,
+        "parent_id": result["structure_id"],
+        "result_id": result["result_id"],
+        "method_id": ticket.method_id,
+        "role": role,
+    }
+
+
+def failure_frame(ticket: Ticket, structure_id: str, error_class: str, message: str) -> bytes:
+    """The frame of a structure that no worker survived or that no runner could take."""
+    outcome = OutcomeOf(0.0, None, error_class, message)
+    return _packed(ticket, {}, [_result(ticket, structure_id, outcome)], [], [], [])
+
+
+def run_each(runner: WrappedAtomsRunner, batch: Iterable[Atoms]) -> Iterator[Any]:
+    """The row of each structure, or the exception that stopped it."""
+    for atoms in batch:
+        try:
+            yield runner.run(atoms)
+        except (Exception, SystemExit) as error:
+            yield error

@@ -1,0 +1,134 @@
+"""The journal: what came back from workers, on disk before anybody is told, until the store has it.
+
+One append-only file per driver in `FILE.d/journal`, locked by its owner for life. A record is a frame with its length
+and checksum; a record cut short by a crash or a full disk ends the file. Merging twice changes nothing (result_id).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import zlib
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_HEAD = struct.Struct("<4sII")
+_MAGIC = b"MLJ1"
+
+
+class Journal:
+    """A journal that this process owns.
+
+    Raises BlockingIOError when another living process owns it.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"{name}.journal"
+        self._fd = _own(self.path)
+        self._size = repair(self._fd, self.path)
+
+    def append(self, frame: bytes) -> None:
+        """Keep a frame: on disk when this returns. Raises OSError when it cannot be; what was there stays."""
+        record = _HEAD.pack(_MAGIC, len(frame), zlib.crc32(frame)) + frame
+        try:
+            _write_all(self._fd, record)
+            os.fdatasync(self._fd)
+        except OSError:
+            os.ftruncate(self._fd, self._size)
+            raise
+        self._size += len(record)
+
+    def __len__(self) -> int:
+        """Bytes that wait to be merged."""
+        return self._size
+
+    def frames(self) -> Iterator[bytes]:
+        """The frames that wait to be merged."""
+        return read(self._fd)
+
+    def clear(self) -> None:
+        """Forget the frames: the store has them."""
+        os.ftruncate(self._fd, 0)
+        self._size = 0
+
+    def close(self) -> None:
+        """Give the file up; an empty one is removed."""
+        if self._size == 0:
+            self.path.unlink(missing_ok=True)
+        os.close(self._fd)
+
+
+def adopt(folder: Path) -> list[Journal]:
+    """Take over the journals whose owner is dead; those of living owners are left alone."""
+    found = []
+    for path in sorted(folder.glob("*.journal")):
+        with suppress(BlockingIOError):
+            found.append(Journal(folder, path.stem))
+    return found
+
+
+def waiting(folder: Path) -> tuple[int, int]:
+    """Journals that hold something, and how many bytes: what readers report."""
+    sizes = [path.stat().st_size for path in folder.glob("*.journal")]
+    return sum(1 for s in sizes if s), sum(sizes)
+
+
+def read(fd: int) -> Iterator[bytes]:
+    """The whole frames of an open journal; damaged stretches are stepped over."""
+    return (frame for _, frame in _scan(os.pread(fd, os.fstat(fd).st_size, 0)))
+
+
+def repair(fd: int, path: Path) -> int:
+    """Put aside what is damaged (FILE.damaged) and keep the whole frames; their size in bytes."""
+    data = os.pread(fd, os.fstat(fd).st_size, 0)
+    records = [data[at : at + _HEAD.size + len(frame)] for at, frame in _scan(data)]
+    whole = b"".join(records)
+    if len(whole) < len(data):
+        path.with_suffix(".damaged").write_bytes(data)
+        os.ftruncate(fd, 0)
+        _write_all(fd, whole)
+        os.fdatasync(fd)
+    return len(whole)
+
+
+def _scan(data: bytes) -> Iterator[tuple[int, bytes]]:
+    at = data.find(_MAGIC)
+    while at >= 0:
+        frame = _frame_at(data, at)
+        if frame is not None:
+            yield at, frame
+        at = data.find(_MAGIC, at + (_HEAD.size + len(frame) if frame is not None else 1))
+
+
+def _frame_at(data: bytes, at: int) -> bytes | None:
+    if len(data) - at < _HEAD.size:
+        return None
+    _, size, checksum = _HEAD.unpack_from(data, at)
+    frame = data[at + _HEAD.size : at + _HEAD.size + size]
+    return frame if len(frame) == size and zlib.crc32(frame) == checksum else None
+
+
+def _own(path: Path) -> int:
+    """Open and lock; again when the file was removed by whoever held it before."""
+    while True:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(fd).st_nlink:
+                return fd
+        except BlockingIOError:
+            os.close(fd)
+            raise
+        os.close(fd)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]

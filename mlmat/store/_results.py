@@ -1,0 +1,182 @@
+"""Tables `run`, `method`, `result` and those of the runners: what was computed, and what has still to be."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from mlmat.errors import StoreError, UsageError
+from mlmat.frame import unpack
+from mlmat.store._columns import RESERVED, fit_table, insert, quoted
+from mlmat.store._connection import rows
+from mlmat.store._schema import views
+from mlmat.store._structures import add_structures, condition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import duckdb
+    import pyarrow as pa
+
+
+def add_row(con: duckdb.DuckDBPyConnection, table: str, row: Mapping[str, Any]) -> None:
+    """Insert one row into a small table."""
+    names = ", ".join(quoted(name) for name in row)
+    marks = ", ".join("?" for _ in row)
+    con.execute(f"INSERT INTO {quoted(table)} ({names}) VALUES ({marks})", list(row.values()))
+
+
+def end_run(con: duckdb.DuckDBPyConnection, run_id: str, outcome: str) -> None:
+    """Say how a run ended."""
+    con.execute("UPDATE run SET ended_at = current_timestamp, outcome = ? WHERE run_id = ?", [outcome, run_id])
+
+
+def add_method(con: duckdb.DuckDBPyConnection, method: Mapping[str, Any]) -> None:
+    """Register a method once. Raises UsageError when the runner's name is that of a table or view of the store."""
+    runner = method["runner"]
+    if runner in RESERVED or runner in views() or runner.startswith("result_"):
+        raise UsageError(f"a runner cannot be called {runner}: the store has a table or view of that name; rename it")
+    if not rows(con, "SELECT 1 FROM method WHERE method_id = ?", [method["method_id"]]):
+        add_row(con, "method", method)
+
+
+def find_method(con: duckdb.DuckDBPyConnection, text: str) -> str:
+    """The id of a method given by id, beginning of an id, name, or runner. Raises UsageError."""
+    found = rows(
+        con,
+        "SELECT method_id, method FROM method WHERE method_id = $1 OR starts_with(method_id, $1) OR method = $1 "
+        "OR runner = $1 ORDER BY method_id = $1 DESC, created_at",
+        [text],
+    )
+    if not found:
+        known = ", ".join(name for (name,) in rows(con, "SELECT DISTINCT method FROM method ORDER BY ALL"))
+        raise UsageError(f"no method {text!r} in this store; it has: {known or 'none yet'}")
+    if len(found) > 1 and found[0][0] != text:
+        raise UsageError(f"several methods match {text!r}; say which: " + ", ".join(f"{i} ({n})" for i, n in found))
+    return str(found[0][0])
+
+
+def pending(
+    con: duckdb.DuckDBPyConnection,
+    method_id: str,
+    *,
+    where: str | None = None,
+    limit: int | None = None,
+    retry_failed: bool = False,
+    of: str | None = None,
+    include_flagged: bool = False,
+) -> pa.Table:
+    """Structures without a current result of a method, small ones first: structure_id, nsites.
+
+    where: SQL condition over `structure` and `source`; of: take the structures that this method returned, instead of
+    those that came from files; retry_failed: take those whose only results are failures too.
+    """
+    origin = (
+        "SELECT structure_id FROM produced SEMI JOIN current_result USING (result_id) WHERE method_id = $of"
+        if of
+        else f"SELECT structure_id FROM source WHERE current AND outcome IN ({_outcomes(include_flagged)})"
+    )
+    done = "status = 'ok'" if retry_failed else "true"
+    query = f"""
+        SELECT structure_id, nsites
+        FROM (SELECT * FROM structure {condition(where)}) AS structure
+        SEMI JOIN ({origin}) AS origin USING (structure_id)
+        ANTI JOIN (SELECT structure_id FROM result WHERE method_id = $method AND {done}) AS done USING (structure_id)
+        ORDER BY nsites, structure_id
+        {"LIMIT " + str(int(limit)) if limit is not None else ""}
+    """
+    parameters = {"method": method_id, **({"of": of} if of else {})}
+    return con.sql(query, params=parameters).to_arrow_table()
+
+
+def _outcomes(include_flagged: bool = False) -> str:
+    """Outcomes whose structures are computed, as an SQL list."""
+    return "'stored', 'duplicate'" + (", 'flagged'" if include_flagged else "")
+
+
+def merge(con: duckdb.DuckDBPyConnection, frames: Iterable[bytes]) -> int:
+    """Write the rows of frames into their tables; rows that are there already are left. The number of new results."""
+    import pyarrow as pa
+
+    parts: dict[str, list[pa.Table]] = {}
+    for frame in frames:
+        for name, table in unpack(frame).items():
+            parts.setdefault(name, []).append(table)
+    tables = {name: pa.concat_tables(some, promote_options="permissive") for name, some in parts.items()}
+    if "result" not in tables:
+        return 0
+    fresh = _merge_results(con, tables.pop("result"))
+    if "structure" in tables:
+        add_structures(con, tables.pop("structure"))
+    if "produced" in tables:
+        con.register("new_produced", tables.pop("produced"))
+        con.execute(
+            "CREATE OR REPLACE TEMP TABLE fresh_produced AS SELECT * FROM new_produced "
+            "WHERE result_id::UUID IN (SELECT result_id FROM fresh_result)"
+        )
+        insert(con, "produced", "fresh_produced")
+    for name, table in tables.items():
+        _merge_values(con, name.removeprefix("values:"), table)
+    return fresh
+
+
+def _merge_results(con: duckdb.DuckDBPyConnection, new: pa.Table) -> int:
+    con.register("new_results", new)
+    con.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE fresh_result AS
+        SELECT * REPLACE (result_id::UUID AS result_id) FROM new_results
+        WHERE result_id::UUID NOT IN (SELECT result_id FROM result)
+        QUALIFY row_number() OVER (PARTITION BY result_id) = 1
+        """
+    )
+    insert(con, "result", "fresh_result")
+    return int(rows(con, "SELECT count(*) FROM fresh_result")[0][0])
+
+
+def _merge_values(con: duckdb.DuckDBPyConnection, runner: str, new: pa.Table) -> None:
+    declared = json.loads((new.schema.metadata or {}).get(b"mlmat.columns", b"{}"))
+    table = fit_table(con, runner, new, declared)
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE fresh_values AS SELECT * FROM new_values "
+        "WHERE result_id::UUID IN (SELECT result_id FROM fresh_result)"
+    )
+    insert(con, table, "fresh_values")
+
+
+def status_tables(con: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, Any]]]:
+    """What `mlmat status` prints: blocks by outcome, results by method, failures by class."""
+    eligible = f"SELECT DISTINCT structure_id FROM source WHERE current AND outcome IN ({_outcomes()})"
+    queries = {
+        "outcomes": "SELECT outcome, count(*) AS blocks FROM source WHERE current GROUP BY ALL ORDER BY blocks DESC",
+        "structures": f"""
+            SELECT (SELECT count(*) FROM structure) AS structures, (SELECT count(*) FROM ({eligible})) AS screenable
+        """,
+        "methods": f"""
+            WITH eligible AS ({eligible}),
+            done AS (SELECT method_id, count(*) FILTER (status = 'ok') AS ok,
+                     count(*) FILTER (status = 'failed') AS failed,
+                     count(*) FILTER (structure_id IN (SELECT structure_id FROM eligible)) AS eligible_done
+                     FROM current_result GROUP BY method_id)
+            SELECT m.method, m.method_id, m.model_name, m.model_sha256, coalesce(d.ok, 0) AS ok,
+                   coalesce(d.failed, 0) AS failed,
+                   (SELECT count(*) FROM eligible) - coalesce(d.eligible_done, 0) AS pending
+            FROM method AS m LEFT JOIN done AS d USING (method_id) ORDER BY m.created_at
+        """,
+        "failures": "SELECT method, error_class, count(*) AS structures, min(error_message) AS example "
+        "FROM failures GROUP BY method, error_class ORDER BY structures DESC",
+    }
+    return {name: con.execute(query).df().to_dict("records") for name, query in queries.items()}
+
+
+def relation_names(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+    """Name and comment of every view: the reductions."""
+    return rows(con, "SELECT view_name, coalesce(comment, '') FROM duckdb_views() WHERE NOT internal ORDER BY 1")
+
+
+def check_reduction(con: duckdb.DuckDBPyConnection, name: str) -> str:
+    """The quoted name of a reduction. Raises StoreError for a name that is none."""
+    known = [n for n, _ in relation_names(con)]
+    if name not in known:
+        raise StoreError(f"no reduction {name!r}; there are: {', '.join(known)}")
+    return quoted(name)

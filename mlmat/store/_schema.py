@@ -1,0 +1,84 @@
+"""The SQL files in `schemas/`: migrations applied in order, one view per reduction."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlmat.errors import StoreError, StoreTooNew
+from mlmat.store._connection import rows
+
+if TYPE_CHECKING:
+    import duckdb
+
+
+@cache
+def folder() -> Path:
+    """Where the SQL files are: inside the wheel, or beside the package in a checkout."""
+    inside = Path(str(resources.files("mlmat"))) / "schemas"
+    return inside if inside.is_dir() else inside.parent.parent / "schemas"
+
+
+@cache
+def migrations() -> list[tuple[int, Path]]:
+    """Number and file of every migration, in order."""
+    return [(int(file.name[:4]), file) for file in sorted((folder() / "migrations").glob("[0-9]*.sql"))]
+
+
+@cache
+def views() -> dict[str, str]:
+    """Name and SQL of every view, in the order in which they build on one another (file names)."""
+    return {file.stem.lstrip("0123456789_"): file.read_text() for file in sorted((folder() / "views").glob("*.sql"))}
+
+
+@cache
+def fingerprint() -> str:
+    """Hash of all views: tells whether a store has those of this version."""
+    return hashlib.sha256("\0".join(views().values()).encode()).hexdigest()[:16]
+
+
+def newest() -> int:
+    """Version of the schema that this mlmat writes."""
+    return migrations()[-1][0]
+
+
+def is_current(con: duckdb.DuckDBPyConnection, path: Path) -> bool:
+    """Whether the store is at this version, tables and views. Raises StoreTooNew, StoreError."""
+    version = _version(con)
+    if version is None:
+        if rows(con, "SELECT 1 FROM duckdb_tables() WHERE NOT internal LIMIT 1"):
+            raise StoreError(f"{path}: a DuckDB database, but not an mlmat store; give another file with --db")
+        return False
+    if version > newest():
+        raise StoreTooNew(
+            f"{path}: written by a newer mlmat (schema {version}, this one knows {newest()}); upgrade mlmat"
+        )
+    return version == newest() and _view_fingerprint(con) == fingerprint()
+
+
+def _version(con: duckdb.DuckDBPyConnection) -> int | None:
+    if not rows(con, "SELECT 1 FROM duckdb_tables() WHERE table_name = 'mlmat_schema'"):
+        return None
+    return int(rows(con, "SELECT max(version) FROM mlmat_schema")[0][0])
+
+
+def _view_fingerprint(con: duckdb.DuckDBPyConnection) -> str | None:
+    found = rows(con, "SELECT comment FROM duckdb_tables() WHERE table_name = 'mlmat_schema'")
+    return str(found[0][0]).rpartition(" ")[2] if found and found[0][0] else None
+
+
+def upgrade(con: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Bring a store (or an empty file) to this version inside the open transaction."""
+    if is_current(con, path):
+        return
+    version = _version(con) or 0
+    for number, file in migrations():
+        if number > version:
+            con.execute(file.read_text())
+            con.execute("INSERT INTO mlmat_schema (version, name) VALUES (?, ?)", [number, file.stem])
+    for sql in views().values():
+        con.execute(sql)
+    con.execute(f"COMMENT ON TABLE mlmat_schema IS 'Migrations that this store has seen; views {fingerprint()}'")

@@ -1,0 +1,148 @@
+"""Tables `source` and `structure`: what was ingested and what it became."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from mlmat.errors import StoreError
+from mlmat.store._columns import insert
+from mlmat.store._connection import rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import duckdb
+    import pyarrow as pa
+
+#: What a worker needs to build the atoms (Å, µB, e).
+GEOMETRY = (
+    "structure_id, nsites, lattice_vectors, cartesian_site_positions, atomic_numbers, dimension_types, "
+    "initial_magnetic_moments, initial_charges"
+)
+
+
+def changed_files(con: duckdb.DuckDBPyConnection, files: pa.Table) -> list[str]:
+    """Of the files (path, size, mtime_ns) those that the ledger does not hold as they are."""
+    con.register("files", files)
+    found = rows(
+        con,
+        """
+        SELECT path FROM files
+        ANTI JOIN (SELECT DISTINCT path, file_size, file_mtime_ns FROM source WHERE current) AS s
+        ON files.path = s.path AND files.size = s.file_size AND files.mtime_ns = s.file_mtime_ns
+        """,
+    )
+    return [path for (path,) in found]
+
+
+def add(con: duckdb.DuckDBPyConnection, sources: pa.Table, structures: pa.Table | None) -> list[tuple[str, int]]:
+    """Write blocks and the structures they became; the number of blocks by outcome, and of files that did not change.
+
+    A block whose structure another block has stored already becomes a `duplicate` of it. Earlier rows of the same
+    path are no longer current.
+    """
+    con.register("new_sources", sources)
+    con.execute("CREATE OR REPLACE TEMP TABLE judged AS FROM source LIMIT 0")
+    insert(con, "judged", "new_sources")
+    unchanged = _touch(con)
+    con.execute("UPDATE source SET current = false WHERE current AND path IN (SELECT path FROM judged)")
+    if structures is not None:
+        add_structures(con, structures)
+    con.execute(
+        """
+        UPDATE judged SET outcome = 'duplicate', reason = 'same structure as ' || first.path || first.block
+        FROM (
+            SELECT structure_id, source_id, path, coalesce(' [' || block || ']', '') AS block
+            FROM (SELECT * FROM source WHERE current UNION ALL SELECT * FROM judged)
+            WHERE outcome IN ('stored', 'duplicate')
+            QUALIFY row_number() OVER (PARTITION BY structure_id ORDER BY outcome DESC, source_id) = 1
+        ) AS first
+        WHERE judged.outcome = 'stored' AND judged.structure_id = first.structure_id
+            AND judged.source_id <> first.source_id
+        """
+    )
+    insert(con, "source", "judged")
+    return [*rows(con, "SELECT outcome, count(*) FROM judged GROUP BY outcome"), ("unchanged", unchanged)]
+
+
+def _touch(con: duckdb.DuckDBPyConnection) -> int:
+    """Files that were touched, not changed: take over their time and leave their rows alone; how many."""
+    con.execute(
+        "CREATE OR REPLACE TEMP TABLE touched AS SELECT DISTINCT path, file_mtime_ns FROM judged "
+        "SEMI JOIN (SELECT path, file_sha256, parser FROM source WHERE current) AS s USING (path, file_sha256, parser)"
+    )
+    con.execute(
+        "UPDATE source SET file_mtime_ns = t.file_mtime_ns FROM touched AS t WHERE source.path = t.path AND current"
+    )
+    con.execute("DELETE FROM judged WHERE path IN (SELECT path FROM touched)")
+    return int(rows(con, "SELECT count(*) FROM touched")[0][0])
+
+
+def add_structures(con: duckdb.DuckDBPyConnection, structures: pa.Table) -> None:
+    """Write the structures that are not there yet; the first description of an id stays."""
+    con.register("new_structures", structures)
+    con.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE fresh AS
+        SELECT * FROM new_structures ANTI JOIN structure USING (structure_id)
+        QUALIFY row_number() OVER (PARTITION BY structure_id) = 1
+        """
+    )
+    insert(con, "structure", "fresh")
+
+
+def resolve(con: duckdb.DuckDBPyConnection, prefix: str) -> str:
+    """The full id for an id or its unambiguous beginning. Raises StoreError."""
+    if not re.fullmatch(r"[0-9a-f]{1,64}", prefix):
+        raise StoreError(
+            f'{prefix!r} is not a structure id; ids are hexadecimal, see `mlmat sql "SELECT * FROM structure"`'
+        )
+    found = rows(con, "SELECT structure_id FROM structure WHERE starts_with(structure_id, ?) LIMIT 2", [prefix])
+    if len(found) == 1:
+        return str(found[0][0])
+    if found:
+        raise StoreError(f"several structures begin with {prefix}; give more digits")
+    raise StoreError(f"no structure {prefix} in this store")
+
+
+def geometry(con: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> pa.Table:
+    """What workers need of these structures, in the order given."""
+    import pyarrow as pa
+
+    con.register("wanted", pa.table({"structure_id": pa.array(ids, pa.string()), "place": range(len(ids))}))
+    return con.sql(f"SELECT {GEOMETRY} FROM structure JOIN wanted USING (structure_id) ORDER BY place").to_arrow_table()
+
+
+def matching(con: duckdb.DuckDBPyConnection, where: str | None) -> list[str]:
+    """Ids of the structures for which an SQL condition over `structure` and `source` holds."""
+    found = rows(con, f"SELECT structure_id FROM structure {condition(where)} ORDER BY nsites, structure_id")
+    return [i for (i,) in found]
+
+
+def condition(where: str | None) -> str:
+    """An SQL condition over `structure` and its current `source` rows as a WHERE clause over structure_id."""
+    if not where:
+        return ""
+    return (
+        "WHERE structure_id IN (SELECT structure.structure_id FROM structure "
+        "LEFT JOIN (SELECT * EXCLUDE (structure_id), structure_id AS source_structure_id FROM source WHERE current) "
+        f"AS source ON source.source_structure_id = structure.structure_id WHERE ({where}\n))"
+    )
+
+
+def provenance_of(con: duckdb.DuckDBPyConnection, structure_id: str) -> dict[str, Any]:
+    """Everything that `mlmat show` prints of one structure, as tables of Python values."""
+    queries = {
+        "structure": "SELECT * FROM structure WHERE structure_id = ?",
+        "sources": "SELECT path, member, block, outcome, reason, warnings, parser, current, ingested_at FROM source "
+        "WHERE structure_id = ? ORDER BY source_id",
+        "made_by": "SELECT p.parent_id, p.role, m.method FROM produced AS p JOIN method AS m USING (method_id) "
+        "WHERE p.structure_id = ?",
+        "became": "SELECT p.structure_id, p.role, m.method FROM produced AS p JOIN method AS m USING (method_id) "
+        "WHERE p.parent_id = ?",
+        "results": "SELECT r.*, m.method, u.arguments AS command, r.result_id IN (SELECT result_id FROM current_result "
+        "WHERE structure_id = $1) AS is_current FROM result AS r JOIN method AS m USING (method_id) "
+        "LEFT JOIN run AS u USING (run_id) WHERE r.structure_id = $1 ORDER BY r.result_id",
+    }
+    return {name: con.execute(query, [structure_id]).df().to_dict("records") for name, query in queries.items()}

@@ -1,0 +1,176 @@
+"""A crystal as a row: its identity, its formulas, its symmetry. Pure functions over `ase.Atoms`.
+
+Units: lengths in Å, volumes in Å³, densities in g/cm³, magnetic moments in µB, charges in e.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import reduce
+from math import gcd
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ase import Atoms
+    from numpy.typing import NDArray
+
+#: Tolerance of the space group, in Å. It stands beside the number in the store and is never a key.
+SYMPREC = 0.01
+#: Above this many atoms the space group is not determined (spglib's cost grows faster than linearly).
+MAX_SYMMETRY_SITES = 1_000
+#: Grid of the canonical form: cell lengths in Å and cosines, fractional coordinates, moments and charges.
+GRID = 1e-5
+#: Hexadecimal digits of an id: 80 bits, a chance of 4e-13 of any collision among a million structures.
+ID_LENGTH = 20
+
+
+def structure_id(atoms: Atoms) -> str:
+    """Content id: equal for equal crystals whatever the atom order, orientation or choice of lattice images.
+
+    Cell metric, species, fractional positions (folded into the cell where periodic), periodicity, initial
+    magnetic moments and charges go in, rounded to `GRID`. Another setting, origin or supcell gives another id.
+    """
+    pbc, cell = np.asarray(atoms.pbc, bool), np.asarray(atoms.cell.array, float)
+    digest = hashlib.sha256(b"mlmat structure 1")
+    digest.update(pbc.tobytes())
+    digest.update(_grid(_metric(cell)).tobytes())
+    digest.update(_canonical_sites(atoms, pbc).tobytes())
+    return digest.hexdigest()[:ID_LENGTH]
+
+
+def _metric(cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Lengths (Å) and cosines of the cell, shape (6,), and its handedness: free of orientation, not of chirality."""
+    lengths = np.linalg.norm(cell, axis=1)
+    safe = np.where(lengths > 0, lengths, 1.0)
+    unit = cell / safe[:, None]
+    cosines = (unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1])
+    return np.array([*lengths, *cosines, np.sign(np.linalg.det(cell))])
+
+
+def _canonical_sites(atoms: Atoms, pbc: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Atoms as sorted integer rows, shape (n, 6): atomic number, fractional coordinates, moment, charge."""
+    cell = atoms.cell.complete().array
+    frac = np.linalg.solve(cell.T, np.asarray(atoms.positions, float).T).T
+    grid = _grid(frac)
+    period = round(1 / GRID)
+    grid[:, pbc] %= period
+    moments = _grid(_moments(atoms).reshape(len(atoms), -1))
+    charges = _grid(atoms.get_initial_charges())
+    rows = np.column_stack([atoms.numbers.astype(np.int64), grid, moments, charges])
+    return np.ascontiguousarray(rows[np.lexsort(rows.T[::-1])])
+
+
+def _grid(values: Any) -> NDArray[np.int64]:
+    return np.rint(np.asarray(values, float) / GRID).astype(np.int64)
+
+
+def _moments(atoms: Atoms) -> NDArray[np.float64]:
+    return np.asarray(atoms.get_initial_magnetic_moments(), float)
+
+
+def counts(numbers: Sequence[int] | NDArray[Any]) -> dict[str, int]:
+    """Atoms of each element, by symbol, in alphabetical order."""
+    from ase.data import chemical_symbols
+
+    found, n = np.unique(np.asarray(numbers), return_counts=True)
+    return dict(sorted((chemical_symbols[z], int(k)) for z, k in zip(found, n, strict=True)))
+
+
+def reduced_formula(amounts: Mapping[str, int]) -> str:
+    """OPTIMADE's `chemical_formula_reduced`: alphabetical, divided by the common divisor, no 1."""
+    divisor = reduce(gcd, amounts.values(), 0) or 1
+    return "".join(f"{el}{n // divisor if n > divisor else ''}" for el, n in sorted(amounts.items()))
+
+
+def anonymous_formula(amounts: Mapping[str, int]) -> str:
+    """OPTIMADE's `chemical_formula_anonymous`: the reduced amounts in falling order on A, B, … Z, Aa, Ba, …."""
+    divisor = reduce(gcd, amounts.values(), 0) or 1
+    ordered = sorted((n // divisor for n in amounts.values()), reverse=True)
+    return "".join(f"{_letter(i)}{n if n > 1 else ''}" for i, n in enumerate(ordered))
+
+
+def _letter(i: int) -> str:
+    small = "" if i < 26 else chr(ord("a") + i // 26 - 1)
+    return chr(ord("A") + i % 26) + small
+
+
+def space_group(atoms: Atoms, symprec: float = SYMPREC) -> tuple[int, str] | None:
+    """International number and Hermann-Mauguin symbol by spglib, or None where it finds none or must not look."""
+    import spglib
+
+    finite = np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()
+    # spglib crashes the process on NaN, and needs a cell in all three directions.
+    if not finite or not atoms.pbc.all() or len(atoms) > MAX_SYMMETRY_SITES or abs(atoms.cell.volume) < 1e-6:
+        return None
+    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
+    try:
+        dataset = spglib.get_symmetry_dataset(cell, symprec=symprec)
+    except spglib.SpglibError:
+        return None
+    return (int(dataset.number), str(dataset.international)) if dataset is not None else None
+
+
+def to_row(atoms: Atoms) -> dict[str, Any]:
+    """The columns of table `structure` for these atoms (units and shapes: schemas/tables.sql)."""
+    amounts = counts(atoms.numbers)
+    n = len(atoms)
+    volume = float(abs(np.linalg.det(atoms.cell.array))) if atoms.pbc.all() else None
+    number, symbol = space_group(atoms) or (None, None)
+    return {
+        "structure_id": structure_id(atoms),
+        "chemical_formula_reduced": reduced_formula(amounts),
+        "chemical_formula_anonymous": anonymous_formula(amounts),
+        "chemical_system": "-".join(amounts),
+        "elements": list(amounts),
+        "elements_ratios": [k / n for k in amounts.values()],
+        "nelements": len(amounts),
+        "nsites": n,
+        "space_group_it_number": number,
+        "space_group_symbol": symbol,
+        "space_group_symprec": SYMPREC if number else None,
+        "volume": volume,
+        "density": _density(atoms, volume),
+        "lattice_vectors": atoms.cell.array.tolist(),
+        "cartesian_site_positions": atoms.positions.tolist(),
+        "atomic_numbers": atoms.numbers.tolist(),
+        "dimension_types": [int(p) for p in atoms.pbc],
+        "initial_magnetic_moments": _optional(_moments(atoms)),
+        "initial_charges": _optional(atoms.get_initial_charges()),
+    }
+
+
+def _density(atoms: Atoms, volume: float | None) -> float | None:
+    """Mass density in g/cm³; 1.66053907 is the atomic mass constant in 1e-24 g (CODATA 2018)."""
+    return float(atoms.get_masses().sum()) * 1.66053907 / volume if volume else None
+
+
+def _optional(values: NDArray[np.float64]) -> list[float] | None:
+    """A per-atom array for the store; collinear moments only (vectors are kept as their flattened components)."""
+    return values.reshape(-1).tolist() if values.any() else None
+
+
+def from_row(row: Mapping[str, Any]) -> Atoms:
+    """The atoms of a row of table `structure`, in the stored order and cell (positions in Å)."""
+    from ase import Atoms
+
+    atoms = Atoms(
+        numbers=np.asarray(row["atomic_numbers"]),
+        positions=_nested(row["cartesian_site_positions"]),
+        cell=_nested(row["lattice_vectors"]),
+        pbc=[bool(p) for p in row["dimension_types"]],
+    )
+    moments, charges = row.get("initial_magnetic_moments"), row.get("initial_charges")
+    if moments is not None:
+        values = np.asarray(moments, float)
+        atoms.set_initial_magnetic_moments(values.reshape(len(atoms), -1) if len(values) != len(atoms) else values)
+    if charges is not None:
+        atoms.set_initial_charges(np.asarray(charges, float))
+    return atoms
+
+
+def _nested(values: Any) -> NDArray[np.float64]:
+    return np.array([list(v) for v in values], dtype=float).reshape(-1, 3)

@@ -1,0 +1,207 @@
+-- The whole schema as it is now. A test holds that this file equals all migrations applied in order.
+
+CREATE TABLE mlmat_schema (
+    version INTEGER NOT NULL,
+    name VARCHAR NOT NULL,
+    applied_at TIMESTAMPTZ NOT NULL DEFAULT current_timestamp
+);
+
+COMMENT ON COLUMN mlmat_schema.version IS 'Number of the migration file';
+COMMENT ON COLUMN mlmat_schema.name IS 'Name of the migration file';
+COMMENT ON COLUMN mlmat_schema.applied_at IS 'When it was applied';
+
+CREATE TABLE run (
+    run_id UUID NOT NULL,
+    command VARCHAR NOT NULL,
+    arguments VARCHAR NOT NULL,
+    method_id VARCHAR,
+    parsl_config VARCHAR,
+    started_at TIMESTAMPTZ NOT NULL,
+    ended_at TIMESTAMPTZ,
+    outcome VARCHAR,
+    user_name VARCHAR,
+    host VARCHAR,
+    pid INTEGER,
+    directory VARCHAR,
+    mlmat_version VARCHAR,
+    python_version VARCHAR,
+    platform VARCHAR,
+    versions MAP(VARCHAR, VARCHAR)
+);
+COMMENT ON TABLE run IS 'One call of a command that wrote: ingest, screen, sql --write';
+COMMENT ON COLUMN run.run_id IS 'Identity, UUIDv7: sorts by time';
+COMMENT ON COLUMN run.command IS 'ingest, screen or execute_runner';
+COMMENT ON COLUMN run.arguments IS 'The command line or call as given';
+COMMENT ON COLUMN run.method_id IS 'Method of a screen';
+COMMENT ON COLUMN run.parsl_config IS 'Name and content of the parsl configuration';
+COMMENT ON COLUMN run.started_at IS 'Start';
+COMMENT ON COLUMN run.ended_at IS 'End; NULL while it runs or when it was killed';
+COMMENT ON COLUMN run.outcome IS 'finished, stopped (by the user) or failed; NULL while it runs or when it was killed';
+COMMENT ON COLUMN run.user_name IS 'Login name';
+COMMENT ON COLUMN run.host IS 'Host of the driver';
+COMMENT ON COLUMN run.pid IS 'Process of the driver';
+COMMENT ON COLUMN run.directory IS 'Working directory';
+COMMENT ON COLUMN run.mlmat_version IS 'Version of mlmat';
+COMMENT ON COLUMN run.python_version IS 'Version of Python';
+COMMENT ON COLUMN run.platform IS 'Operating system and machine';
+COMMENT ON COLUMN run.versions IS 'Versions of the packages that make the numbers';
+
+CREATE TABLE method (
+    method_id VARCHAR NOT NULL,
+    method VARCHAR NOT NULL,
+    runner VARCHAR NOT NULL,
+    runner_version VARCHAR NOT NULL,
+    settings MAP(VARCHAR, VARCHAR) NOT NULL,
+    model_name VARCHAR,
+    model_sha256 VARCHAR,
+    dtype VARCHAR,
+    created_at TIMESTAMPTZ NOT NULL DEFAULT current_timestamp
+);
+COMMENT ON TABLE method IS 'A runner with its version, settings and weights: what makes two results comparable';
+COMMENT ON COLUMN method.method_id IS 'Hash of runner, version, settings, model_sha256 and dtype';
+COMMENT ON COLUMN method.method IS 'The same for people, for instance mace/untrained relax=cell';
+COMMENT ON COLUMN method.runner IS 'Name of the runner; its typed columns are in result_RUNNER, joined in the view RUNNER';
+COMMENT ON COLUMN method.runner_version IS 'Version that the runner declares, else the SHA-256 of its source';
+COMMENT ON COLUMN method.settings IS 'Settings that define the numbers';
+COMMENT ON COLUMN method.model_name IS 'Name of the model; two files of one name are two methods';
+COMMENT ON COLUMN method.model_sha256 IS 'SHA-256 of the weights';
+COMMENT ON COLUMN method.dtype IS 'Floating-point type of the computation';
+COMMENT ON COLUMN method.created_at IS 'First use in this store';
+
+CREATE TABLE source (
+    source_id UUID NOT NULL,
+    path VARCHAR NOT NULL,
+    member VARCHAR,
+    block VARCHAR,
+    block_index INTEGER NOT NULL,
+    outcome VARCHAR NOT NULL,
+    reason VARCHAR,
+    warnings VARCHAR[] NOT NULL,
+    structure_id VARCHAR,
+    chemical_formula VARCHAR,
+    declared_formula VARCHAR,
+    parser VARCHAR NOT NULL,
+    file_sha256 VARCHAR NOT NULL,
+    file_size BIGINT NOT NULL,
+    file_mtime_ns BIGINT NOT NULL,
+    block_sha256 VARCHAR,
+    content VARCHAR USING COMPRESSION zstd,
+    current BOOLEAN NOT NULL,
+    run_id UUID NOT NULL,
+    ingested_at TIMESTAMPTZ NOT NULL
+);
+COMMENT ON TABLE source IS 'The ledger: one block of one file, what became of it, and why';
+COMMENT ON COLUMN source.source_id IS 'Identity, UUIDv7: sorts by time';
+COMMENT ON COLUMN source.path IS 'Absolute path of the file';
+COMMENT ON COLUMN source.member IS 'Member, when the file is an archive';
+COMMENT ON COLUMN source.block IS 'Name of the data block';
+COMMENT ON COLUMN source.block_index IS 'Position of the block in the file, from 0';
+COMMENT ON COLUMN source.outcome IS 'stored, duplicate, disordered, flagged, rejected or unreadable';
+COMMENT ON COLUMN source.reason IS 'Why, when it is not stored';
+COMMENT ON COLUMN source.warnings IS 'What the reader noticed and accepted';
+COMMENT ON COLUMN source.structure_id IS 'The structure it became, or duplicates';
+COMMENT ON COLUMN source.chemical_formula IS 'Formula of the sites in the cell; fractional amounts when disordered';
+COMMENT ON COLUMN source.declared_formula IS 'Formula that the file declares';
+COMMENT ON COLUMN source.parser IS 'Reader with its version';
+COMMENT ON COLUMN source.file_sha256 IS 'SHA-256 of the file';
+COMMENT ON COLUMN source.file_size IS 'Size of the file in bytes';
+COMMENT ON COLUMN source.file_mtime_ns IS 'Modification time of the file in ns since 1970';
+COMMENT ON COLUMN source.block_sha256 IS 'SHA-256 of the text of the block';
+COMMENT ON COLUMN source.content IS 'Text of the block, so that a later version can read it again';
+COMMENT ON COLUMN source.current IS 'False once the file has changed and was ingested again';
+COMMENT ON COLUMN source.run_id IS 'The ingest that wrote this row';
+COMMENT ON COLUMN source.ingested_at IS 'When';
+
+CREATE TABLE structure (
+    structure_id VARCHAR NOT NULL,
+    chemical_formula_reduced VARCHAR NOT NULL,
+    chemical_formula_anonymous VARCHAR NOT NULL,
+    chemical_system VARCHAR NOT NULL,
+    elements VARCHAR[] NOT NULL,
+    elements_ratios DOUBLE[] NOT NULL,
+    nelements INTEGER NOT NULL,
+    nsites INTEGER NOT NULL,
+    space_group_it_number INTEGER,
+    space_group_symbol VARCHAR,
+    space_group_symprec DOUBLE,
+    volume DOUBLE,
+    density DOUBLE,
+    lattice_vectors DOUBLE[3][3] NOT NULL,
+    cartesian_site_positions DOUBLE[3][] NOT NULL,
+    atomic_numbers UTINYINT[] NOT NULL,
+    dimension_types UTINYINT[3] NOT NULL,
+    initial_magnetic_moments DOUBLE[],
+    initial_charges DOUBLE[]
+);
+COMMENT ON TABLE structure IS 'One distinct ordered crystal, from a file or from a runner';
+COMMENT ON COLUMN structure.structure_id IS 'Content id: equal for equal crystals in one setting, whatever atom order and orientation';
+COMMENT ON COLUMN structure.chemical_formula_reduced IS 'Reduced formula, elements in alphabetical order (OPTIMADE)';
+COMMENT ON COLUMN structure.chemical_formula_anonymous IS 'Reduced amounts on A, B, C, … (OPTIMADE)';
+COMMENT ON COLUMN structure.chemical_system IS 'Elements in alphabetical order, joined by -';
+COMMENT ON COLUMN structure.elements IS 'Elements in alphabetical order (OPTIMADE)';
+COMMENT ON COLUMN structure.elements_ratios IS 'Atomic fraction of each element (OPTIMADE)';
+COMMENT ON COLUMN structure.nelements IS 'Number of elements (OPTIMADE)';
+COMMENT ON COLUMN structure.nsites IS 'Number of atoms in the cell (OPTIMADE)';
+COMMENT ON COLUMN structure.space_group_it_number IS 'Space group by spglib at space_group_symprec; NULL above 1,000 atoms or where none is found';
+COMMENT ON COLUMN structure.space_group_symbol IS 'Hermann-Mauguin symbol of that space group';
+COMMENT ON COLUMN structure.space_group_symprec IS 'Tolerance of the space group in Å';
+COMMENT ON COLUMN structure.volume IS 'Volume of the cell in Å³; NULL unless periodic in three directions';
+COMMENT ON COLUMN structure.density IS 'Mass density in g/cm³';
+COMMENT ON COLUMN structure.lattice_vectors IS 'Cell vectors in Å, one row each, shape (3, 3)';
+COMMENT ON COLUMN structure.cartesian_site_positions IS 'Positions in Å, shape (nsites, 3)';
+COMMENT ON COLUMN structure.atomic_numbers IS 'Atomic numbers, shape (nsites,)';
+COMMENT ON COLUMN structure.dimension_types IS '1 where periodic, 0 where not, shape (3,) (OPTIMADE)';
+COMMENT ON COLUMN structure.initial_magnetic_moments IS 'Initial magnetic moments in µB, shape (nsites,) or flattened (nsites, 3); NULL when all are zero';
+COMMENT ON COLUMN structure.initial_charges IS 'Initial charges in e, shape (nsites,); NULL when all are zero';
+
+CREATE TABLE result (
+    result_id UUID NOT NULL,
+    structure_id VARCHAR,
+    external_id VARCHAR,
+    method_id VARCHAR NOT NULL,
+    run_id UUID,
+    status VARCHAR NOT NULL,
+    energy DOUBLE,
+    converged BOOLEAN,
+    attempt INTEGER NOT NULL,
+    error_class VARCHAR,
+    error_message VARCHAR,
+    traceback VARCHAR,
+    workdir VARCHAR,
+    host VARCHAR,
+    pid INTEGER,
+    finished_at TIMESTAMPTZ NOT NULL,
+    seconds DOUBLE
+);
+COMMENT ON TABLE result IS 'One attempt on one structure by one method; append-only, the view current_result tells which one counts';
+COMMENT ON COLUMN result.result_id IS 'Identity, UUIDv7: sorts by time';
+COMMENT ON COLUMN result.structure_id IS 'The structure; NULL for imported results without one';
+COMMENT ON COLUMN result.external_id IS 'Id that an imported result came with';
+COMMENT ON COLUMN result.method_id IS 'The method';
+COMMENT ON COLUMN result.run_id IS 'The run';
+COMMENT ON COLUMN result.status IS 'ok or failed';
+COMMENT ON COLUMN result.energy IS 'Total energy of the cell in eV, where the runner returns one';
+COMMENT ON COLUMN result.converged IS 'Whether a relaxation or self-consistency converged; NULL where the question makes no sense';
+COMMENT ON COLUMN result.attempt IS 'Times this structure was handed to a worker in this run, from 1';
+COMMENT ON COLUMN result.error_class IS 'Class of the error';
+COMMENT ON COLUMN result.error_message IS 'Message of the error';
+COMMENT ON COLUMN result.traceback IS 'Where it happened';
+COMMENT ON COLUMN result.workdir IS 'Scratch directory, kept when the structure failed';
+COMMENT ON COLUMN result.host IS 'Host of the worker';
+COMMENT ON COLUMN result.pid IS 'Process of the worker';
+COMMENT ON COLUMN result.finished_at IS 'When it was finished';
+COMMENT ON COLUMN result.seconds IS 'Wall time in s; in a batch, its share of the batch';
+
+CREATE TABLE produced (
+    structure_id VARCHAR NOT NULL,
+    parent_id VARCHAR NOT NULL,
+    result_id UUID NOT NULL,
+    method_id VARCHAR NOT NULL,
+    role VARCHAR NOT NULL
+);
+COMMENT ON TABLE produced IS 'Structures that a runner returned; not pending unless asked for (screen --of METHOD)';
+COMMENT ON COLUMN produced.structure_id IS 'The structure that came back';
+COMMENT ON COLUMN produced.parent_id IS 'The structure that was handed in';
+COMMENT ON COLUMN produced.result_id IS 'The result it belongs to';
+COMMENT ON COLUMN produced.method_id IS 'The method that returned it';
+COMMENT ON COLUMN produced.role IS 'Column of the runner, for instance relaxed';

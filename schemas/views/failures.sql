@@ -1,0 +1,26 @@
+-- Structures whose current result is a failure: what to look at before `screen --retry-failed`.
+CREATE OR REPLACE VIEW failures AS
+SELECT
+    s.chemical_formula_reduced AS formula,
+    r.error_class,
+    r.error_message,
+    s.nsites,
+    r.attempt,
+    r.host,
+    r.seconds,
+    r.finished_at,
+    r.workdir,
+    m.method,
+    r.structure_id,
+    r.method_id,
+    r.result_id
+FROM current_result AS r
+LEFT JOIN structure AS s USING (structure_id)
+JOIN method AS m USING (method_id)
+WHERE r.status = 'failed'
+ORDER BY m.method, r.error_class, formula, r.structure_id;
+COMMENT ON VIEW failures IS 'Structures whose current result is a failure';
+COMMENT ON COLUMN failures.error_class IS 'Class of the error';
+COMMENT ON COLUMN failures.error_message IS 'Message of the error; the traceback is in result and in mlmat show ID';
+COMMENT ON COLUMN failures.seconds IS 'Wall time in s';
+COMMENT ON COLUMN failures.workdir IS 'Scratch directory that was kept';

@@ -1,0 +1,60 @@
+-- One row for each result: where the structure came from, and who computed it, where, when and with what.
+-- A structure that a runner returned has the file of the structure that was handed in as its origin.
+CREATE OR REPLACE VIEW provenance AS
+WITH origin AS (
+    SELECT structure_id, path, member, block, parser, file_sha256
+    FROM source
+    WHERE structure_id IS NOT NULL
+    QUALIFY row_number() OVER (PARTITION BY structure_id ORDER BY source_id) = 1
+),
+parent AS (
+    SELECT structure_id, parent_id
+    FROM produced
+    QUALIFY row_number() OVER (PARTITION BY structure_id ORDER BY result_id) = 1
+)
+SELECT
+    r.structure_id,
+    s.chemical_formula_reduced AS formula,
+    r.status,
+    r.energy,
+    m.method,
+    m.model_name,
+    m.model_sha256,
+    m.dtype,
+    m.runner,
+    m.runner_version,
+    coalesce(a.path, b.path) AS path,
+    coalesce(a.member, b.member) AS member,
+    coalesce(a.block, b.block) AS block,
+    coalesce(a.parser, b.parser) AS parser,
+    coalesce(a.file_sha256, b.file_sha256) AS file_sha256,
+    CASE WHEN a.path IS NULL THEN parent.parent_id END AS parent_id,
+    u.started_at AS run_started_at,
+    u.user_name,
+    u.arguments AS command,
+    u.mlmat_version,
+    u.python_version,
+    u.versions,
+    u.parsl_config,
+    r.host,
+    r.pid,
+    r.attempt,
+    r.seconds,
+    r.finished_at,
+    r.external_id,
+    r.result_id,
+    r.run_id,
+    r.method_id
+FROM result AS r
+LEFT JOIN structure AS s USING (structure_id)
+LEFT JOIN method AS m USING (method_id)
+LEFT JOIN run AS u USING (run_id)
+LEFT JOIN origin AS a ON a.structure_id = r.structure_id
+LEFT JOIN parent ON parent.structure_id = r.structure_id
+LEFT JOIN origin AS b ON b.structure_id = parent.parent_id
+ORDER BY r.result_id;
+COMMENT ON VIEW provenance IS 'One row for each result: file, block, parser, run, versions, weights, host, seconds';
+COMMENT ON COLUMN provenance.energy IS 'Total energy of the cell in eV';
+COMMENT ON COLUMN provenance.path IS 'File that the structure, or the structure it was relaxed from, came from';
+COMMENT ON COLUMN provenance.parent_id IS 'The structure it was relaxed from, when no file gave it';
+COMMENT ON COLUMN provenance.seconds IS 'Wall time in s; in a batch, its share of the batch';

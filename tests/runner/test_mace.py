@@ -1,0 +1,474 @@
+"""The MACE runner against mace's own calculator, ASE's own relaxations, and structures that go wrong."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.emt import EMT
+from ase.filters import FrechetCellFilter
+from ase.optimize import FIRE, LBFGS, BFGSLineSearch, MDMin
+
+from mlmat.errors import ModelError, RunnerError, UsageError
+from mlmat.runner import _weights
+from mlmat.runner.mace import Runner
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLMAT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return Runner.prepare({"batch_edges": 500})
+
+
+@pytest.fixture(scope="session")
+def runner(prepared):
+    return Runner(**prepared.settings)
+
+
+@pytest.fixture(scope="session")
+def potential(prepared):
+    from mlmat.runner._potential import Potential
+
+    return Potential(_weights.Path(prepared.settings["model"]), "float64", "cpu", None, 500)
+
+
+def crystals() -> list[Atoms]:
+    found = [bulk("Cu"), bulk("Si"), bulk("NaCl", "rocksalt", a=5.64, cubic=True), bulk("Mg")]
+    found += [bulk("MgO", "rocksalt", a=4.2), bulk("GaAs", "zincblende", a=5.65, cubic=True), bulk("Fe")]
+    for seed, atoms in enumerate(found):
+        atoms.rattle(0.08, seed=seed)
+        atoms.set_cell(atoms.cell @ (np.eye(3) + np.diag([0.02, -0.01], 1)), scale_atoms=True)
+    return found
+
+
+def overlapping() -> Atoms:
+    return Atoms("Cu2", positions=[[0, 0, 0], [0, 0, 0]], cell=[4, 4, 4], pbc=True)
+
+
+def assert_same(row, other, n_atoms, tolerance=1e-7):
+    """Energies within 1e-4 meV/atom, forces and stress to rounding."""
+    assert abs(row["energy"] - other["energy"]) / n_atoms < tolerance
+    np.testing.assert_allclose(row["forces"], other["forces"], atol=1e-9)
+    np.testing.assert_allclose(row["stress"], other["stress"], atol=1e-9)
+
+
+# --- what is computed ---
+
+
+def test_a_batch_equals_one_by_one(runner):
+    batch = crystals()
+    rows = runner.run_batch(batch)
+    assert len({round(row["energy"], 3) for row in rows}) > 4
+    for atoms, row in zip(batch, rows, strict=True):
+        assert_same(row, runner.run(atoms), len(atoms))
+
+
+def test_the_numbers_are_those_of_maces_own_calculator(runner, prepared):
+    from mace.calculators import MACECalculator
+
+    calculator = MACECalculator(prepared.settings["model"], device="cpu", default_dtype="float64")
+    batch = crystals()
+    for atoms, row in zip(batch, runner.run_batch(batch), strict=True):
+        atoms.calc = calculator
+        theirs = {
+            "energy": atoms.get_potential_energy(),
+            "forces": atoms.get_forces(),
+            "stress": atoms.get_stress(),
+        }
+        assert_same(row, theirs, len(atoms))
+        assert row["fmax"] == pytest.approx(np.linalg.norm(theirs["forces"], axis=1).max())
+        assert row["volume"] == pytest.approx(atoms.get_volume())
+        assert np.abs(row["stress"]).max() > 1e-4
+
+
+def test_forces_and_stress_are_derivatives_of_the_energy(runner):
+    atoms = crystals()[2]
+    row, step = runner.run(atoms), 1e-4
+
+    def energy(change):
+        moved = atoms.copy()
+        change(moved)
+        return runner.run(moved)["energy"]
+
+    def shift(sign):
+        return lambda a: a.positions.__setitem__((3, 1), a.positions[3, 1] + sign * step)
+
+    def shear(sign):
+        strain = np.zeros((3, 3))
+        strain[1, 2] = strain[2, 1] = sign * step / 2
+        return lambda a: a.set_cell(a.cell @ (np.eye(3) + strain), scale_atoms=True)
+
+    force = -(energy(shift(1)) - energy(shift(-1))) / (2 * step)
+    assert row["forces"][3, 1] == pytest.approx(force, abs=1e-6)
+    stress_yz = (energy(shear(1)) - energy(shear(-1))) / (2 * step) / atoms.get_volume()
+    assert row["stress"][3] == pytest.approx(stress_yz, abs=1e-7)
+
+
+def test_a_row_has_the_declared_columns(runner):
+    row = runner.run(bulk("Si"))
+    assert list(row) == list(Runner.columns)
+    assert row["converged"] is row["steps"] is row["relaxed"] is None
+    assert row["forces"].shape == (2, 3)
+    assert row["stress"].shape == (6,)
+    assert all(" -- " in kind for kind in Runner.columns.values())
+
+
+def test_float32_is_close_and_leaves_torchs_default_alone(prepared, runner):
+    import torch
+
+    before = torch.get_default_dtype()
+    single = Runner(**prepared.settings | {"dtype": "float32"})
+    for atoms, row in zip(crystals(), single.run_batch(crystals()), strict=True):
+        exact = runner.run(atoms)
+        assert row["energy"] != exact["energy"]
+        assert row["energy"] == pytest.approx(exact["energy"], abs=1e-4 * len(atoms))
+        assert row["forces"].dtype == np.float64
+    assert torch.get_default_dtype() == before
+
+
+def test_molecules_and_slabs_have_no_stress(runner):
+    water = Atoms("OH2", positions=[[0, 0, 0], [0, 0.76, 0.59], [0, -0.76, 0.59]])
+    slab = bulk("Cu", cubic=True)
+    slab.set_cell([*slab.cell.lengths()[:2], 20])
+    slab.pbc = (True, True, False)
+    for row in runner.run_batch([water, slab]):
+        assert np.isfinite(row["energy"])
+        assert row["stress"] is None
+        assert row["volume"] is None
+
+
+# --- what goes wrong ---
+
+
+def lonely() -> Atoms:
+    return Atoms("He", cell=[30, 30, 30], pbc=True)
+
+
+def test_an_isolated_atom_has_an_energy_and_no_forces(runner):
+    row = runner.run(lonely())
+    assert row["energy"] == 0.0
+    assert row["fmax"] == 0.0
+
+
+def test_an_unknown_element_is_named_before_anything_is_computed(runner, monkeypatch):
+    monkeypatch.setattr(type(runner._potential), "_forward", lambda *_: pytest.fail("computed"))
+    (found,) = runner.run_batch([bulk("Cm", "fcc", a=5.0)])
+    assert isinstance(found, ValueError)
+    assert str(found) == "model untrained has no element Cm; it knows H–Pu"
+
+
+@pytest.mark.parametrize(
+    ("atoms", "error", "said"),
+    [
+        (overlapping(), FloatingPointError, "not finite"),
+        (bulk("Cu", a=float("nan")), ValueError, "not finite"),
+        (bulk("Cu", a=0.3), ValueError, "denser than matter"),
+        (Atoms("Cu", cell=[4, 4, 0], pbc=True), ValueError, "no volume"),
+        (Atoms("Cu", cell=[[4, 0, 0], [4, 0, 0], [0, 0, 4]], pbc=True), ValueError, "no volume"),
+        (Atoms(cell=[4, 4, 4], pbc=True), ValueError, "no atoms"),
+        (Atoms("X", cell=[4, 4, 4], pbc=True), ValueError, "no element X"),
+    ],
+)
+def test_the_guilty_structure_fails_and_its_mates_do_not(runner, atoms, error, said):
+    mates = crystals()[:2]
+    first, found, last, isolated = runner.run_batch([mates[0], atoms, mates[1], lonely()])
+    assert isinstance(found, error)
+    assert said in str(found)
+    assert "\n" not in str(found)
+    assert isolated["energy"] == 0.0
+    for row, mate in ((first, mates[0]), (last, mates[1])):
+        assert_same(row, runner.run(mate), len(mate))
+    with pytest.raises(error, match=said):
+        runner.run(atoms)
+
+
+def test_a_pass_that_raises_is_repeated_one_by_one(runner, monkeypatch):
+    kind, forward = type(runner._potential), type(runner._potential)._forward
+
+    def fragile(self, graphs):
+        if any(len(graph.species) == 8 for graph in graphs):
+            raise MemoryError("too large")
+        return forward(self, graphs)
+
+    monkeypatch.setattr(kind, "_forward", fragile)
+    found = runner.run_batch(crystals())
+    failed = [isinstance(row, MemoryError) for row in found]
+    assert failed == [len(atoms) == 8 for atoms in crystals()]
+
+
+# --- relaxation ---
+
+
+def ase_relaxed(atoms, mode, optimizer, calculator, fmax=0.02, steps=60):
+    atoms = atoms.copy()
+    atoms.calc = calculator
+    target = FrechetCellFilter(atoms) if mode == "cell" else atoms
+    search = optimizer(target, logfile=None)
+    return atoms, search.run(fmax=fmax, steps=steps), search.nsteps
+
+
+@pytest.mark.parametrize(
+    ("mode", "optimizer"), [("positions", FIRE), ("cell", FIRE), ("positions", LBFGS), ("cell", MDMin)]
+)
+def test_relaxing_together_takes_the_steps_of_ase_alone(prepared, mode, optimizer):
+    from mace.calculators import MACECalculator
+
+    calculator = MACECalculator(prepared.settings["model"], device="cpu", default_dtype="float64")
+    goal = {"relax": mode, "optimizer": optimizer.__name__, "fmax": 0.02, "max_steps": 40}
+    batch = [crystals()[i] for i in (0, 1, 4, 3)]
+    rows = Runner(**prepared.settings | goal).run_batch(batch)
+    assert len({row["steps"] for row in rows}) > 1
+    for atoms, row in zip(batch, rows, strict=True):
+        theirs, converged, steps = ase_relaxed(atoms, mode, optimizer, calculator, steps=40)
+        assert (row["converged"], row["steps"]) == (converged, steps)
+        assert abs(row["energy"] - theirs.get_potential_energy()) / len(atoms) < 1e-7
+        np.testing.assert_allclose(row["relaxed"].positions, theirs.positions, atol=1e-6)
+        np.testing.assert_allclose(row["relaxed"].cell[:], theirs.cell[:], atol=1e-6)
+
+
+def test_the_numbers_of_a_relaxation_are_of_the_relaxed_structure(prepared, runner):
+    start = crystals()[1]
+    before = start.copy()
+    row = Runner(**prepared.settings | {"relax": "positions", "fmax": 0.01}).run(start)
+    assert row["converged"] is True
+    assert row["steps"] > 0
+    assert row["fmax"] < 0.01
+    assert row["energy"] < runner.run(start)["energy"]
+    assert_same(row, runner.run(row["relaxed"]), len(start))
+    assert start == before
+    assert row["relaxed"].calc is None
+
+
+def test_too_few_steps_are_not_converged_but_have_numbers(prepared):
+    row = Runner(**prepared.settings | {"relax": "cell", "fmax": 1e-6, "max_steps": 2}).run(crystals()[2])
+    assert row["converged"] is False
+    assert row["steps"] == 2
+    assert np.isfinite(row["energy"])
+
+
+def test_a_structure_that_fails_leaves_the_others_relaxing(prepared):
+    cell = Runner(**prepared.settings | {"relax": "cell", "max_steps": 5})
+    molecule = Atoms("H2", positions=[[0, 0, 0], [0, 0, 0.9]])
+    good, overlap, flat, unknown = cell.run_batch([bulk("Si"), overlapping(), molecule, bulk("Cm", "fcc", a=5.0)])
+    assert good["relaxed"] is not None
+    assert isinstance(overlap, FloatingPointError)
+    assert isinstance(flat, ValueError)
+    assert "periodic in three directions" in str(flat)
+    assert isinstance(unknown, ValueError)
+
+
+def evaluate_by_emt(batch):
+    from mlmat.runner._potential import Evaluation
+
+    found = []
+    for atoms in batch:
+        copy = atoms.copy()
+        copy.calc = EMT()
+        found.append(Evaluation(copy.get_potential_energy(), copy.get_forces(), copy.get_stress()))
+    return found
+
+
+@pytest.mark.parametrize("optimizer", [FIRE, BFGSLineSearch])
+def test_any_evaluate_function_will_do(optimizer):
+    from mlmat.runner._relax import Goal, relax
+
+    batch = [bulk("Cu", a=3.4, cubic=True), bulk("Ni", a=3.7), bulk("Al", cubic=True)]
+    for seed, atoms in enumerate(batch):
+        atoms.rattle(0.1, seed=seed)
+    found = relax(batch, evaluate_by_emt, Goal("cell", 0.02, 60, optimizer.__name__))
+    for atoms, one in zip(batch, found, strict=True):
+        theirs, converged, steps = ase_relaxed(atoms, "cell", optimizer, EMT())
+        assert (one.converged, one.steps) == (converged, steps)
+        assert one.evaluation.energy == pytest.approx(theirs.get_potential_energy(), abs=1e-9)
+
+
+@pytest.mark.parametrize(("pressure", "fate"), [(50.0, "collapsed"), (-50.0, "exploded")])
+def test_a_cell_that_leaves_all_bounds_is_that_structures_failure(pressure, fate):
+    from mlmat.runner._potential import Evaluation
+    from mlmat.runner._relax import Goal, relax
+
+    def evaluate(batch):
+        """A solid without any strength beside calm ones."""
+        stress = np.array([1.0, 1, 1, 0, 0, 0])
+        return [
+            Evaluation(0.0, np.zeros((len(a), 3)), stress * (pressure if a.numbers[0] == 29 else 0.0)) for a in batch
+        ]
+
+    doomed, calm = relax([bulk("Cu"), bulk("Al")], evaluate, Goal("cell", 0.05, 500, "FIRE"))
+    assert isinstance(doomed, ArithmeticError)
+    assert fate in str(doomed)
+    assert calm.converged
+
+
+# --- preparing and loading ---
+
+
+def test_prepare_settles_what_the_method_is(prepared):
+    assert prepared.settings["model"].endswith("untrained.model")
+    assert prepared.settings["batch_edges"] == 500
+    assert prepared.identity == {"dtype": "float64", "relax": "none"}
+    assert (prepared.model_name, prepared.dtype) == ("untrained", "float64")
+    assert prepared.model_sha256 == _weights.sha256(_weights.Path(prepared.settings["model"]))
+    assert prepared.packages == ("torch", "mace-torch", "e3nn", "ase")
+
+
+def test_an_untrained_model_is_told_in_one_line(prepared):
+    (note,) = prepared.notes
+    assert "untrained" in note
+    assert "--set model=" in note
+    assert "\n" not in note
+
+
+def test_a_users_own_file_needs_no_note_and_is_named_by_its_stem(prepared, tmp_path):
+    copy = tmp_path / "ours.model"
+    copy.write_bytes(_weights.Path(prepared.settings["model"]).read_bytes())
+    again = Runner.prepare({"model": str(copy)})
+    assert (again.model_name, again.notes) == ("ours", ())
+    assert again.model_sha256 == prepared.model_sha256
+
+
+def test_relaxation_settings_are_identity_only_when_relaxing(prepared):
+    model = {"model": prepared.settings["model"]}
+    alone = [Runner.prepare(model | {"fmax": f, "device": d, "batch_edges": 7}) for f, d in ((1, "cpu"), (2, "auto"))]
+    assert alone[0].identity == alone[1].identity
+    assert Runner.prepare(model | {"head": "pbe"}).identity["head"] == "pbe"
+    relaxing = [Runner.prepare(model | {"fmax": f, "relax": "cell"}).identity for f in (1, 2)]
+    assert relaxing[0] != relaxing[1]
+    assert set(relaxing[0]) == {"dtype", "relax", "fmax", "max_steps", "optimizer"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"relax": "ions"}, "none, positions, cell"),
+        ({"dtype": "float16"}, "float64, float32"),
+        ({"optimizer": "ADAM"}, "FIRE"),
+        ({"fmax": 0}, "above 0"),
+        ({"fmax": float("nan")}, "above 0"),
+        ({"fmax": "0.05"}, "above 0"),
+        ({"max_steps": 0}, "whole number"),
+        ({"max_steps": True}, "whole number"),
+        ({"batch_edges": 1.5}, "whole number"),
+        ({"device": "tpu"}, "auto, cpu, cuda"),
+        ({"head": 3}, "head"),
+        ({"model": ""}, "text"),
+        ({"colour": "red"}, "no setting colour; it has model"),
+    ],
+)
+def test_a_bad_setting_says_what_is_allowed(settings, said):
+    with pytest.raises(UsageError, match=said) as caught:
+        Runner.prepare(settings)
+    assert "\n" not in str(caught.value)
+
+
+def test_preparing_again_is_quick_and_importing_needs_no_torch(prepared):
+    code = (
+        "import sys, time\nt = time.perf_counter()\nfrom mlmat.runner.mace import Runner\n"
+        f"Runner.prepare({{'model': {prepared.settings['model']!r}}})\n"
+        "print(time.perf_counter() - t)\nassert not {'torch', 'mace', 'e3nn', 'ase'} & set(sys.modules)"
+    )
+    runs = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False) for _ in range(3)]
+    assert all(done.returncode == 0 for done in runs), runs[0].stderr
+    assert min(float(done.stdout) for done in runs) < 0.1
+
+
+def test_the_untrained_model_has_the_same_bytes_each_time(prepared, tmp_path):
+    target = tmp_path / "again.model"
+    subprocess.run([sys.executable, "-m", "mlmat.runner._untrained", str(target)], check=True)
+    assert _weights.sha256(target) == prepared.model_sha256
+
+
+def test_one_load_serves_all_threads_and_dtypes_do_not_mix(prepared, monkeypatch):
+    import torch
+
+    from mlmat.runner import _potential
+
+    monkeypatch.setattr(_potential, "_loaded", {})
+    loads, read = [], _potential._read
+    monkeypatch.setattr(_potential, "_read", lambda *a: loads.append(a) or time.sleep(0.05) or read(*a))
+    rows = {}
+
+    def work(number):
+        dtype = ("float64", "float32")[number % 2]
+        rows[number] = Runner(**prepared.settings | {"dtype": dtype}).run_batch(crystals())
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(loads) == 2
+    for number in range(2, 6):
+        for row, other in zip(rows[number], rows[number % 2], strict=True):
+            assert row["energy"] == pytest.approx(other["energy"], abs=1e-5 if number % 2 else 1e-10)
+    assert rows[0][0]["energy"] != rows[1][0]["energy"]
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_runner_travels_without_its_model(runner, prepared):
+    runner.run(bulk("Si"))
+    sent = pickle.dumps(runner)
+    assert len(sent) < 2000
+    assert pickle.loads(sent).run(bulk("Si"))["energy"] == pytest.approx(runner.run(bulk("Si"))["energy"])
+
+
+def test_what_holds_no_model_is_refused(prepared, tmp_path):
+    import torch
+
+    torch.save({"state_dict": {}}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ModelError, match="holds no MACE model"):
+        Runner(model=str(tmp_path / "checkpoint.pt")).setup()
+    whole = _weights.Path(prepared.settings["model"]).read_bytes()
+    (tmp_path / "odd.model").write_bytes(b"\x80" + whole[:4000])
+    with pytest.raises(ModelError, match="cannot be loaded") as caught:
+        Runner(model=str(tmp_path / "odd.model")).setup()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_head_must_be_one_of_the_models(prepared):
+    from mlmat.runner._potential import _head_index
+
+    with pytest.raises(ModelError, match=r"no head pbe.*Default"):
+        Runner(**prepared.settings | {"head": "pbe"}).setup()
+    assert _head_index("m", ["pbe", "Default"], None) == 1
+    assert _head_index("m", ["pbe", "r2scan"], "r2scan") == 1
+    with pytest.raises(ModelError, match=r"needs a head.*pbe, r2scan"):
+        _head_index("m", ["pbe", "r2scan"], None)
+
+
+def test_a_missing_gpu_is_said_to_be_missing(prepared):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(RunnerError, match="no GPU"):
+        Runner(**prepared.settings | {"device": "cuda:0"}).setup()
+
+
+# --- small parts ---
+
+
+def test_elements_are_listed_in_runs():
+    from mlmat.runner._graph import ranges
+
+    assert ranges([8, 1, 2, 6, 7, 14]) == "H, He, C–O, Si"
+
+
+def test_packing_keeps_order_and_the_limit():
+    from mlmat.runner._graph import pack
+
+    sizes = [3, 4, 9, 1, 1, 1, 20, 2]
+    groups = pack(sizes, 8)
+    assert [i for group in groups for i in group] == list(range(len(sizes)))
+    assert all(sum(sizes[i] for i in group) <= 8 or len(group) == 1 for group in groups)
+    assert groups == [[0, 1], [2], [3, 4, 5], [6], [7]]
