@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlmat.store import Store
+
+
+#: A screen and its workers step back for whoever asks the store something meanwhile.
+NICE = 5
 
 
 class Commands(click.Group):
@@ -144,6 +149,7 @@ def screen(runner: str, settings: tuple[str, ...], config: str, db: Path, **sele
     from mlmat.runner._method import Plan
     from mlmat.screen import screen as run
 
+    os.nice(NICE)
     store = _open(db)
     plan = Plan(runner, _pairs(settings), store.table_name)
     for note in plan.prepared.notes:

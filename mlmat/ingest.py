@@ -8,13 +8,15 @@ import os
 import stat
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmat import provenance
-from mlmat.errors import ReadError
+from mlmat.errors import MlmatError, ReadError
 from mlmat.isolation import Lost, isolated_map
+from mlmat.provenance import clean
 from mlmat.reader import Block, Limits, patterns, reader_for
 
 if TYPE_CHECKING:
@@ -57,25 +59,37 @@ def ingest(
     start = time.monotonic()
     found = find_files(paths)
     report = Report(files=len(found.files), other=found.other)
-    table = _table(found.files)
-    changed = found.files if again else store.changed_files(table)
+    changed = found.files if again else _changed(store, found.files)
     report.unchanged = len(found.files) - len(changed)
     if changed:
-        run = provenance.new_run("ingest")
-        store.start_run(run)
         told = progress(len(changed)) if progress else lambda _: None
         count = processes or max(1, min(_cores(), len(changed) // 8))
-        results = isolated_map(
-            "mlmat.ingest:read_file",
-            changed,
-            processes=count,
-            time_limit=time_limit,
-            extra=(limits or Limits(),),
-        )
-        _write(store, run["run_id"], results, report, told)
-        store.end_run(run["run_id"], "finished")
+        extra = (limits or Limits(),)
+        results = isolated_map("mlmat.ingest:read_file", changed, processes=count, time_limit=time_limit, extra=extra)
+        _record(store, _in_order(results, changed, told), report)
     report.seconds = time.monotonic() - start
     return report
+
+
+def _changed(store: Store, files: list[str]) -> list[str]:
+    """The files that the ledger does not hold as they are, in the order given."""
+    changed = set(store.changed_files(_table(files)))
+    return [file for file in files if clean(file) in changed]
+
+
+def _in_order(
+    results: Iterable[tuple[str, Any]], files: Iterable[str], told: Callable[[int], None]
+) -> Iterator[tuple[str, Any]]:
+    """Results in the order of files, whichever process was first: of two equal structures the same is stored always."""
+    early: dict[str, Any] = {}
+    order = iter(files)
+    due = next(order, None)
+    for path, rows in results:
+        told(1)
+        early[path] = rows
+        while due in early:
+            yield due, early.pop(due)
+            due = next(order, None)
 
 
 def _cores() -> int:
@@ -105,7 +119,7 @@ def find_files(paths: Iterable[str | os.PathLike[str]]) -> Found:
 
 
 def _expand(path: str) -> Iterator[tuple[str, bool]]:
-    """Absolute paths of regular files; whether they were named themselves."""
+    """Absolute paths of what is no folder; whether they were named themselves."""
     path = os.path.expanduser(path)
     if os.path.isdir(path):
         yield from ((file, False) for file in _walk(os.path.abspath(path), set()))
@@ -118,8 +132,15 @@ def _expand(path: str) -> Iterator[tuple[str, bool]]:
         raise ReadError(f"{path}: there is no such file or folder (and no file matches it as a pattern)")
 
 
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
 def _walk(folder: str, above: set[str]) -> Iterator[str]:
-    """Regular files below a folder, sorted; links are followed, but never in a circle."""
+    """What is no folder below a folder, sorted; links are followed, but never in a circle."""
     real = os.path.realpath(folder)
     if real in above:
         return
@@ -128,28 +149,23 @@ def _walk(folder: str, above: set[str]) -> Iterator[str]:
     except PermissionError as error:
         raise ReadError(f"{folder}: permission denied; nothing was ingested") from error
     for entry in entries:
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _walk(entry.path, above | {real})
-        elif entry.is_file():
+        else:
             yield entry.path
 
 
 def _table(files: list[str]) -> pa.Table:
     import pyarrow as pa
 
-    stats = [os.stat(file) for file in files]
+    stats = [_about(file) for file in files]
     return pa.table(
         {
-            "path": pa.array([clean(file) for file in files], pa.string()),
-            "size": pa.array([s.st_size for s in stats], pa.int64()),
-            "mtime_ns": pa.array([s.st_mtime_ns for s in stats], pa.int64()),
+            "path": pa.array([s["path"] for s in stats], pa.string()),
+            "size": pa.array([s["file_size"] for s in stats], pa.int64()),
+            "mtime_ns": pa.array([s["file_mtime_ns"] for s in stats], pa.int64()),
         }
     )
-
-
-def clean(text: str) -> str:
-    """Text that can be stored: valid UTF-8, whatever bytes a file name is made of."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def read_file(path: str, limits: Limits) -> list[dict[str, Any]]:
@@ -159,7 +175,7 @@ def read_file(path: str, limits: Limits) -> list[dict[str, Any]]:
         data = _content(path, limits)
     except (OSError, ReadError) as error:
         return [_row(about, Block("", 0, "", "unreadable", describe(error)))]
-    about |= {"file_sha256": hashlib.sha256(data).hexdigest(), "file_size": len(data)}
+    about |= _identity(data)
     reader = reader_for(Path(path))
     if reader is None:
         reason = f"no reader takes files of this name; there are readers for {', '.join(patterns())}"
@@ -174,6 +190,10 @@ def _about(path: str) -> dict[str, Any]:
     except OSError:
         size, mtime = 0, 0
     return {"path": clean(path), "file_sha256": "", "file_size": size, "file_mtime_ns": mtime}
+
+
+def _identity(data: bytes) -> dict[str, Any]:
+    return {"file_sha256": hashlib.sha256(data).hexdigest(), "file_size": len(data)}
 
 
 def _content(path: str, limits: Limits) -> bytes:
@@ -212,23 +232,32 @@ def _row(about: dict[str, Any], block: Block) -> dict[str, Any]:
 
 
 def _lost_row(path: str, lost: Lost) -> dict[str, Any]:
-    return _row(_about(path), Block("", 0, "", "unreadable", f"reading it {lost.reason}"))
+    """The row of a file that took its process along; its hash says whether it is still the same the next time."""
+    about = _about(path)
+    with suppress(OSError, ReadError):
+        about |= _identity(_content(path, Limits()))
+    return _row(about, Block("", 0, "", "unreadable", f"reading it {lost.reason}"))
 
 
-def _write(
-    store: Store,
-    run_id: str,
-    results: Iterable[tuple[str, Any]],
-    report: Report,
-    told: Callable[[int], None],
-) -> None:
-    """Write rows as they come, a transaction every few seconds, so that a kill costs little."""
+def _record(store: Store, results: Iterable[tuple[str, Any]], report: Report) -> None:
+    """Write rows under a run of their own, a transaction every few seconds, so that a kill costs little."""
+    run = provenance.new_run("ingest")
+    store.start_run(run)
+    try:
+        _write(store, run["run_id"], results, report)
+    except BaseException as error:
+        with suppress(MlmatError):
+            store.end_run(run["run_id"], "stopped" if isinstance(error, KeyboardInterrupt) else "failed")
+        raise
+    store.end_run(run["run_id"], "finished")
+
+
+def _write(store: Store, run_id: str, results: Iterable[tuple[str, Any]], report: Report) -> None:
     batch: list[dict[str, Any]] = []
     files, since = 0, time.monotonic()
     for path, rows in results:
         batch += [_lost_row(path, rows)] if isinstance(rows, Lost) else rows
         files += 1
-        told(1)
         if files >= FLUSH_FILES or time.monotonic() - since > FLUSH_EVERY:
             _flush(store, run_id, batch, report)
             batch, files, since = [], 0, time.monotonic()
@@ -240,7 +269,6 @@ def _flush(store: Store, run_id: str, batch: list[dict[str, Any]], report: Repor
 
     if not batch:
         return
-    batch.sort(key=lambda row: (row["path"], row["block_index"]))
     now = provenance.now()
     for row in batch:
         row |= {"source_id": provenance.new_id(), "current": True, "run_id": run_id, "ingested_at": now}

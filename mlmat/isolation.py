@@ -2,7 +2,7 @@
 
 Each process takes its items one by one over a pipe. One that dies or exceeds the time limit costs exactly the item it
 had; a new process goes on with the rest. (`multiprocessing.Pool` hangs in that case, and its children run the caller's
-script again; these run this module.)
+script again; these run this module.) When the parent is killed its processes end with the item they have.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
+from mlmat.errors import ReadError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 CHUNK = 16
 #: Memory that a process may use, in bytes.
 MEMORY = 6 * 1024**3
+#: Seconds in which a process must have imported what it needs.
+START = 120.0
+#: Seconds after the time limit when a process ends itself, in case that nobody is left to end it.
+MARGIN = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +46,26 @@ class _Process:
     popen: subprocess.Popen[bytes]
     pipe: Connection
     items: deque[Any] = field(default_factory=deque)
-    since: float = 0.0
+    since: float = field(default_factory=time.monotonic)
+    ready: bool = False
 
     def give(self, items: list[Any]) -> None:
         self.items.extend(items)
         self.since = time.monotonic()
         self.pipe.send(items)
+
+    def take(self) -> Iterator[tuple[Any, Any]]:
+        """What has arrived; the first message only says that the imports are done."""
+        while self.items and self.pipe.poll():
+            result = self.pipe.recv()
+            self.since = time.monotonic()
+            if self.ready:
+                yield self.items.popleft(), result
+            self.ready = True
+
+    def late(self, limit: float) -> bool:
+        """Whether it hangs. Importing does not count against the first item."""
+        return bool(self.items) and time.monotonic() - self.since > (limit if self.ready else START)
 
     def end(self) -> int:
         self.pipe.close()
@@ -58,16 +78,18 @@ def isolated_map(
 ) -> Iterator[tuple[Any, Any]]:
     """Yield (item, function(item, *extra)) in any order; a `Lost` where the process died or took over time_limit s.
 
-    function: `package.module:name`, imported in the processes. An exception of the function counts as its result.
+    function: `package.module:name`, imported in the processes. An exception of the function makes a `Lost`, too. Raises
+    ReadError when the processes cannot even start: that is no item's fault.
     """
     todo = iter(items)
+    task = (function, extra, time_limit)
     pool: list[_Process] = []
     try:
         for chunk in _chunks(todo, processes):
-            pool.append(_start(function, extra))
+            pool.append(_start(task))
             pool[-1].give(chunk)
         while pool:
-            yield from _step(pool, todo, function, extra, time_limit)
+            yield from _step(pool, todo, task)
     finally:
         for process in pool:
             process.end()
@@ -84,48 +106,48 @@ def _next_chunk(todo: Iterator[Any]) -> list[Any]:
     return list(islice(todo, CHUNK))
 
 
-def _step(
-    pool: list[_Process], todo: Iterator[Any], function: str, extra: tuple[Any, ...], limit: float
-) -> Iterator[tuple[Any, Any]]:
+def _step(pool: list[_Process], todo: Iterator[Any], task: tuple[Any, ...]) -> Iterator[tuple[Any, Any]]:
     """Take what has arrived, end what hangs, keep everybody busy."""
+    limit: float = task[-1]
     wait([process.pipe for process in pool], timeout=0.25)
     for process in list(pool):
-        lost = None
+        died = False
         try:
-            while process.items and process.pipe.poll():
-                result = process.pipe.recv()
-                process.since = time.monotonic()
-                yield process.items.popleft(), result
+            yield from process.take()
         except (EOFError, OSError):
-            lost = "died"
-        if lost is None and process.items and time.monotonic() - process.since > limit:
-            lost = "hangs"
-        if lost is not None:
-            yield process.items.popleft(), _burial(process, lost, limit)
-            _replace(pool, process, function, extra)
+            died = True
+        if died or process.late(limit):
+            lost = _burial(process, died, limit)
+            yield process.items.popleft(), lost
+            _replace(pool, process, task)
         elif not process.items:
             _feed(pool, process, todo)
 
 
-def _burial(process: _Process, lost: str, limit: float) -> Lost:
-    if lost == "hangs":
-        process.end()
+def _burial(process: _Process, died: bool, limit: float) -> Lost:
+    code = _code_of(process) if died else process.end()
+    if not process.ready:
+        raise ReadError(f"a process that should read files did not start ({_name_of(code)}); nothing is known of them")
+    if not died or code == -signal.SIGALRM:
         return Lost(f"took longer than {limit:g} s")
-    try:
-        code = process.popen.wait(5)
-    except subprocess.TimeoutExpired:
-        code = process.end()
     return Lost(f"crashed its process ({_name_of(code)})")
+
+
+def _code_of(process: _Process) -> int:
+    try:
+        return process.popen.wait(5)
+    except subprocess.TimeoutExpired:
+        return process.end()
 
 
 def _name_of(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
-def _replace(pool: list[_Process], dead: _Process, function: str, extra: tuple[Any, ...]) -> None:
+def _replace(pool: list[_Process], dead: _Process, task: tuple[Any, ...]) -> None:
     dead.end()
     pool.remove(dead)
-    fresh = _start(function, extra)
+    fresh = _start(task)
     fresh.give(list(dead.items))
     pool.append(fresh)
 
@@ -138,33 +160,38 @@ def _feed(pool: list[_Process], process: _Process, todo: Iterator[Any]) -> None:
         pool.remove(process)
 
 
-def _start(function: str, extra: tuple[Any, ...]) -> _Process:
+def _start(task: tuple[Any, ...]) -> _Process:
     from multiprocessing import Pipe
 
     ours, theirs = Pipe()
     popen = subprocess.Popen(
-        [sys.executable, "-m", "mlmat.isolation", str(theirs.fileno())],
+        # -P: a random.py in the working directory must not be imported.
+        [sys.executable, "-P", "-m", "mlmat.isolation", str(theirs.fileno())],
         pass_fds=[theirs.fileno()],
         start_new_session=True,  # ctrl-C is for the parent, which ends its children in order
         stdin=subprocess.DEVNULL,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
     )
     theirs.close()
-    ours.send((function, extra))
+    ours.send(task)
     return _Process(popen, ours)
 
 
 def _serve(fd: int) -> None:
     """The process: items in, results out, until the parent hangs up."""
-    _limit_memory()
+    _limit_resources()
     pipe = Connection(fd)
     try:
-        name, extra = pipe.recv()
+        name, extra, time_limit = pipe.recv()
         module, _, attribute = name.partition(":")
         function = getattr(import_module(module), attribute)
+        pipe.send(None)
         while True:
             for item in pipe.recv():
-                pipe.send(_called(function, item, extra))
+                signal.setitimer(signal.ITIMER_REAL, time_limit + MARGIN)
+                result = _called(function, item, extra)
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                pipe.send(result)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 
@@ -175,17 +202,20 @@ def _called(function: Any, item: Any, extra: tuple[Any, ...]) -> Any:
     except MemoryError:
         return Lost(f"needs more than {MEMORY // 1024**3} GB of memory")
     except Exception as error:
-        return Lost(f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        return Lost(f"raised {type(error).__name__}: {' '.join(str(error).split())[:300]}")
 
 
-def _limit_memory() -> None:
+def _limit_resources() -> None:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     wanted = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
     if soft == resource.RLIM_INFINITY or soft > wanted:
         resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
 if __name__ == "__main__":
-    _serve(int(sys.argv[1]))
+    # What this process sends must be of the module that the parent knows, not of __main__.
+    import_module("mlmat.isolation")._serve(int(sys.argv[1]))

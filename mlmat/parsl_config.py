@@ -8,7 +8,12 @@ parsl `Config` or a function returning one.
 from __future__ import annotations
 
 import os
+import shlex
+import site
 import sys
+import sysconfig
+import threading
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +52,7 @@ def local(folder: Path) -> Any:
 
     executor = HighThroughputExecutor(
         label="local",
+        interchange_launch_cmd=_interchange_command(),
         address="127.0.0.1",
         loopback_address="127.0.0.1",
         max_workers_per_node=cores(),
@@ -67,19 +73,50 @@ def _quiet() -> dict[str, Any]:
     return {"initialize_logging": False, "retries": 0, "usage_tracking": 0}
 
 
+def _interchange_command() -> list[str]:
+    """parsl's interchange, started so that it neither dies of the user's ctrl-C nor outlives this process."""
+    here = str(Path(__file__).parent.parent)
+    code = (
+        f"import sys; sys.path.append({here!r}); from mlmat.parsl_config import interchange; interchange({os.getpid()})"
+    )
+    return [sys.executable, "-P", "-c", code]
+
+
+def interchange(driver: int) -> None:
+    """Run parsl's interchange until it is told to stop or its driver (a process id) is gone."""
+    import runpy
+    import signal
+
+    def watch() -> None:
+        while os.getppid() == driver:
+            time.sleep(1)
+        os._exit(1)
+
+    # Ctrl-C reaches the whole foreground group, and the driver still wants what its workers have done.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=watch, daemon=True).start()
+    runpy.run_module("parsl.executors.high_throughput.interchange", run_name="__main__")
+
+
 def worker_init(compute_threads: int) -> str:
     """Shell lines that give a worker this process's environment and so many threads for its libraries."""
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-    binaries = str(Path(sys.executable).parent)
     limits = " ".join(f"{name}={compute_threads}" for name in names)
-    return f'export PATH="{binaries}:$PATH" {limits} PYTHONPATH="{os.pathsep.join(_paths())}"'
+    paths = shlex.quote(os.pathsep.join(_paths()))
+    return f'export PATH={shlex.quote(_binaries())}:"$PATH" {limits} PYTHONPATH={paths}'
+
+
+def _binaries() -> str:
+    return str(Path(sys.executable).parent)
 
 
 def _paths() -> list[str]:
-    """Where mlmat itself and the user's own modules are, for workers."""
+    """Where mlmat itself and the user's own modules are: what a worker would not search by itself."""
+    own = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    own |= {*site.getsitepackages(), site.getusersitepackages(), _binaries()}
     here = str(Path(__file__).parent.parent)
-    given = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
-    return list(dict.fromkeys([here, *given]))
+    searched = [str(Path(entry).absolute()) for entry in sys.path if Path(entry).is_dir()]
+    return list(dict.fromkeys(p for p in (*searched, here) if p not in own and not p.endswith("/lib-dynload")))
 
 
 NAMED = {"threads": threads, "local": local}
@@ -90,8 +127,8 @@ def make_config(config: Any, folder: Path) -> Any:
     from parsl.config import Config
 
     if isinstance(config, Config):
-        return config
-    if config in NAMED:
+        return _kept_in(folder, config)
+    if isinstance(config, str) and config in NAMED:
         return NAMED[config](folder)
     if str(config).endswith(".py"):
         return _from_file(Path(config).expanduser(), folder)
@@ -112,11 +149,19 @@ def _from_file(path: Path, folder: Path) -> Any:
         found = runpy.run_path(str(path)).get("config")
         if callable(found) and not isinstance(found, Config):
             found = found(folder) if inspect.signature(found).parameters else found()
-    except Exception as error:
-        raise UsageError(f"{path}: the configuration cannot be run: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UsageError(f"{path}: the configuration cannot be run: {why}") from error
     if not isinstance(found, Config):
         raise UsageError(f"{path}: define `config`, a parsl.config.Config or a function that returns one")
-    return found
+    return _kept_in(folder, found)
+
+
+def _kept_in(folder: Path, config: Any) -> Any:
+    """The configuration with its logs in folder, where it says nothing else: no `runinfo` in the current directory."""
+    if config.run_dir == "runinfo":
+        config.run_dir = str(folder)
+    return config
 
 
 def workers_of(config: Any) -> int:
@@ -144,11 +189,10 @@ def kernel(config: Any, folder: Path) -> Iterator[Any]:
 
 
 def _find_parsl_programs() -> None:
-    """parsl starts its interchange by name: a venv that was not activated must be on PATH."""
-    binaries = str(Path(sys.executable).parent)
+    """parsl starts its programs by name: those of this Python come first, be its venv activated or not."""
     parts = os.environ.get("PATH", "").split(os.pathsep)
-    if binaries not in parts:
-        os.environ["PATH"] = os.pathsep.join([binaries, *parts])
+    if parts[0] != _binaries():
+        os.environ["PATH"] = os.pathsep.join([_binaries(), *parts])
 
 
 def loaded_kernel() -> Any:

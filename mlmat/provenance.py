@@ -13,6 +13,7 @@ import threading
 import time
 from datetime import UTC, datetime
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -63,18 +64,31 @@ def new_run(command: str, arguments: str | None = None, packages: Iterable[str] 
     return {
         "run_id": new_id(),
         "command": command,
-        "arguments": arguments if arguments is not None else shlex.join(sys.argv),
+        "arguments": clean(arguments if arguments is not None else shlex.join(sys.argv)),
         "started_at": now(),
         "user_name": user_name(),
         "host": host(),
         "pid": os.getpid(),
-        "directory": os.getcwd(),  # noqa: PTH109 - a deleted directory must not stop a run
+        "directory": directory(),
         "mlmat_version": version_of("mlmat"),
         "python_version": platform.python_version(),
         "platform": platform.platform(),
         "versions": versions(packages),
         **columns,
     }
+
+
+def clean(text: str) -> str:
+    """Text that can be stored: valid UTF-8, with bytes of file names that are none written as `\\xe9`."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def directory() -> str | None:
+    """Working directory, or None where it was deleted under us."""
+    try:
+        return clean(str(Path.cwd()))
+    except FileNotFoundError:
+        return None
 
 
 def user_name() -> str | None:

@@ -87,8 +87,8 @@ def screen_lines(summary: Summary, method: str, runner: str) -> Iterator[str]:
         return
     rate = summary.done / summary.seconds if summary.seconds else 0.0
     yield (
-        f"{summary.done:,} structures in {summary.seconds:.1f} s ({rate:.2g}/s) by {shown(method)}: "
-        f"{summary.ok:,} ok, {summary.failed:,} failed"
+        f"{summary.done:,} structure{'' if summary.done == 1 else 's'} in {summary.seconds:.1f} s ({rate:.2g}/s) "
+        f"by {shown(method)}: {summary.ok:,} ok, {summary.failed:,} failed"
     )
     if summary.waiting_bytes:
         yield "  the store was held by another process: the results wait in the journal, the next command takes them in"

@@ -9,13 +9,13 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections import deque
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlmat import frame, parsl_config, provenance
+from mlmat.batching import Batch, Feed
 from mlmat.errors import RunnerError, StoreLocked
 from mlmat.runner._task import Ticket, failure_frame, run_task
 
@@ -27,16 +27,25 @@ if TYPE_CHECKING:
     from mlmat.runner._method import Plan
     from mlmat.store import Journal, Store
 
-#: Seconds of work that a batch should take: long enough for transport to vanish, short enough to stop soon.
-BATCH_SECONDS = 4.0
-#: Structures in one batch at most, and read ahead of their computation.
-BATCH_MAX, AHEAD = 2_000, 20_000
 #: Seconds between two flushes of the journal into the store.
 FLUSH_EVERY = 5.0
 #: Seconds that a stop waits for batches under way.
 GRACE = 15.0
 #: Tasks that a structure may be lost in while it was alone.
 LOST_ALONE = 3
+#: Batches that may be lost in a row, with nothing coming home between them.
+BARREN = 50
+#: Losses that are no structure's fault: a node, a block or a walltime took its manager.
+INNOCENT = {"ManagerLost"}
+#: Errors that every task would meet.
+STOPPING = {
+    "ImportError",
+    "ModuleNotFoundError",
+    "DeserializationError",
+    "SerializationError",
+    "BadStateException",
+    "VersionMismatch",
+}
 
 
 @dataclass(slots=True)
@@ -56,76 +65,6 @@ class Summary:
         return self.ok + self.failed
 
 
-@dataclass(slots=True)
-class Batch:
-    """Structures that travel together, and how often they were lost."""
-
-    ids: list[str]
-    sites: list[int]
-    geometry: pa.Table
-    lost: int = 0
-    started: float = field(default_factory=time.monotonic)
-
-    def halves(self) -> list[Batch]:
-        """The batch in two, so that the guilty structure is alone in the end."""
-        middle = len(self.ids) // 2
-        parts = [(slice(0, middle), 0, middle), (slice(middle, None), middle, len(self.ids) - middle)]
-        return [Batch(self.ids[s], self.sites[s], self.geometry.slice(at, n)) for s, at, n in parts]
-
-
-class Feed:
-    """Pending structures as batches of a size that is learnt from what the last ones took."""
-
-    def __init__(self, store: Store, pending: pa.Table, batch_atoms: int) -> None:
-        self._store = store
-        self._ids: list[str] = pending["structure_id"].to_pylist()
-        self._sites: list[int] = pending["nsites"].to_pylist()
-        self._at = 0
-        self._ahead_from = 0
-        self._ahead: pa.Table | None = None
-        self.atoms_per_batch = float(batch_atoms)
-        self._again: deque[Batch] = deque()
-
-    def __bool__(self) -> bool:
-        return bool(self._again) or self._at < len(self._ids)
-
-    def next(self) -> Batch | None:
-        """The next batch; None when the store is held by somebody and nothing was read ahead."""
-        if self._again:
-            return self._again.popleft()
-        end, atoms = self._at, 0
-        while end < len(self._ids) and end - self._at < BATCH_MAX and (atoms < self.atoms_per_batch or end == self._at):
-            atoms += self._sites[end]
-            end += 1
-        geometry = self._read(end)
-        if geometry is None:
-            return None
-        batch = Batch(self._ids[self._at : end], self._sites[self._at : end], geometry)
-        self._at = end
-        return batch
-
-    def _read(self, end: int) -> pa.Table | None:
-        if self._ahead is None or end > self._ahead_from + self._ahead.num_rows:
-            try:
-                self._ahead = self._store.geometry(self._ids[self._at : self._at + AHEAD])
-            except StoreLocked:
-                return None
-            self._ahead_from = self._at
-        return self._ahead.slice(self._at - self._ahead_from, end - self._at)
-
-    def give_back(self, batches: list[Batch]) -> None:
-        """Hand batches out again, before anything new."""
-        self._again.extend(batches)
-
-    def learn(self, batch: Batch, seconds: float) -> None:
-        """Size the next batches by what this one took in the worker."""
-        if seconds <= 0:
-            return
-        fitting = sum(batch.sites) * BATCH_SECONDS / seconds
-        # At most doubled each time: the first batches pay for loading the model or meet easy structures.
-        self.atoms_per_batch = max(1.0, min(fitting, self.atoms_per_batch * 2))
-
-
 class Screen:
     """One call of `mlmat screen`."""
 
@@ -134,13 +73,16 @@ class Screen:
         self.on_progress = on_progress
         self.summary = Summary()
         self._flight: dict[Future[bytes], Batch] = {}
-        self._stop = False
+        self.stopped = False
+        self._barren = 0
         self._flushed = time.monotonic()
 
     def loop(self, kernel: Any, workers: int, feed: Feed, journal: Journal) -> None:
         """Keep the workers busy until nothing is pending or a stop is asked for."""
-        while (feed or self._flight) and not self._stop:
-            self._fill(kernel, feed, 2 * workers)
+        # A worker finds its next batch waiting; more than that would only have to be waited for after a stop.
+        most = workers + max(1, workers // 8)
+        while (feed or self._flight) and not self.stopped:
+            self._fill(kernel, feed, most)
             done, _ = wait(self._flight, timeout=0.5, return_when=FIRST_COMPLETED)
             self._take(done, feed, journal)
             self._flush(journal)
@@ -149,7 +91,7 @@ class Screen:
 
     def stop(self) -> None:
         """Hand out nothing more."""
-        self._stop = True
+        self.stopped = True
 
     def _fill(self, kernel: Any, feed: Feed, most: int) -> None:
         while feed and len(self._flight) < most:
@@ -179,22 +121,37 @@ class Screen:
         if "broken" in meta:
             raise RunnerError(f"the runner could not start on {meta['broken']}")
         journal.append(packed)
+        self._barren = 0
         self.summary.ok += meta["ok"]
         self.summary.failed += meta["failed"]
         feed.learn(batch, meta["seconds"])
         self.on_progress(meta["ok"] + meta["failed"], self.summary.failed)
 
     def _lost(self, batch: Batch, error: BaseException, feed: Feed, journal: Journal) -> None:
-        """A worker died with this batch, or parsl could not deliver it."""
-        batch.lost += 1
-        if len(batch.ids) > 1:
-            feed.give_back(batch.halves())
-        elif batch.lost < LOST_ALONE:
+        """parsl could not bring this batch home: whose fault was it?"""
+        kind, said = type(error).__name__, " ".join(str(error).split())
+        if kind in STOPPING:
+            raise RunnerError(
+                f"the workers cannot run tasks ({kind}: {said}); is their environment this one?"
+            ) from error
+        self._barren += 1
+        if self._barren > BARREN:
+            raise RunnerError(f"{BARREN} batches in a row were lost, the last one by {kind}: {said}") from error
+        if kind in INNOCENT:
             feed.give_back([batch])
+        elif len(batch.ids) > 1:
+            feed.give_back(batch.halves())
         else:
-            message = f"lost with its worker {batch.lost} times while it was alone; the last time: {error}"
-            packed = failure_frame(self._ticket(batch.lost), batch.ids[0], "WorkerLost", message)
-            self._record(packed, batch, feed, journal)
+            self._lost_alone(batch, f"{kind}: {said}", feed, journal)
+
+    def _lost_alone(self, batch: Batch, why: str, feed: Feed, journal: Journal) -> None:
+        batch.lost += 1
+        if batch.lost < LOST_ALONE:
+            feed.give_back([batch])
+            return
+        message = f"lost with its worker {batch.lost} times while it was alone; the last time: {why}"
+        packed = failure_frame(self._ticket(batch.lost), batch.ids[0], "WorkerLost", message)
+        self._record(packed, batch, feed, journal)
 
     def _flush(self, journal: Journal, timeout: float = 2.0) -> None:
         """Merge the journal into the store; while somebody holds the store the journal keeps the results."""
@@ -216,8 +173,6 @@ class Screen:
     def _drain(self, feed: Feed, journal: Journal) -> None:
         """After a stop: take what comes back soon, leave the rest pending."""
         deadline = time.monotonic() + GRACE
-        for future in self._flight:
-            future.cancel()
         while self._flight and (left := deadline - time.monotonic()) > 0:
             done, _ = wait(self._flight, timeout=left, return_when=FIRST_COMPLETED)
             for future in [f for f in done if f.cancelled() or f.exception() is not None]:
@@ -264,12 +219,13 @@ def _run(store: Store, plan: Plan, run_id: str, config: Any, pending: pa.Table, 
         with _stopped_by_signals(work), parsl_config.kernel(config, store.folder / "parsl") as kernel:
             feed = Feed(store, pending, plan.batch_atoms)
             work.loop(kernel, parsl_config.workers_of(kernel.config), feed, journal)
-            outcome = "stopped" if work._stop else "finished"
+            outcome = "stopped" if work.stopped and work.summary.done < pending.num_rows else "finished"
             work.finish_flush(journal, 2.0)
     finally:
         work.finish_flush(journal, 60.0)
         journal.close()
-        store.end_run(run_id, outcome)
+        with suppress(StoreLocked):  # the journal keeps the results; a run without an end reads as killed
+            store.end_run(run_id, outcome)
         summary = work.summary
         summary.outcome, summary.seconds = outcome, time.monotonic() - start
         summary.pending = pending.num_rows - summary.done
@@ -281,7 +237,7 @@ def _stopped_by_signals(work: Screen) -> Iterator[None]:
     """The first ctrl-C or SIGTERM asks for a stop; a second one interrupts at once."""
 
     def asked(number: int, _frame: Any) -> None:
-        if work._stop:
+        if work.stopped:
             raise KeyboardInterrupt
         work.stop()
 

@@ -6,6 +6,7 @@ Units: lengths in Å, volumes in Å³, densities in g/cm³, magnetic moments in 
 from __future__ import annotations
 
 import hashlib
+import os
 from functools import reduce
 from math import gcd
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,9 @@ SYMPREC = 0.01
 MAX_SYMMETRY_SITES = 1_000
 #: Grid of the canonical form: cell lengths in Å and cosines, fractional coordinates, moments and charges.
 GRID = 1e-5
+#: Where a grid step ends. Files give decimals and simple fractions, and none of those lies here, so that the last bit
+#: of a float (another orientation, another lattice image) cannot change an id.
+_STEP_END = 0.46285
 #: Hexadecimal digits of an id: 80 bits, a chance of 4e-13 of any collision among a million structures.
 ID_LENGTH = 20
 
@@ -32,7 +36,8 @@ def structure_id(atoms: Atoms) -> str:
     """Content id: equal for equal crystals whatever the atom order, orientation or choice of lattice images.
 
     Cell metric, species, fractional positions (folded into the cell where periodic), periodicity, initial
-    magnetic moments and charges go in, rounded to `GRID`. Another setting, origin or supcell gives another id.
+    magnetic moments and charges go in, rounded to `GRID`. Another setting, origin or supercell gives another id, and so
+    does the mirror image. Vector moments turn with the crystal. Without a cell, orientation and origin count.
     """
     pbc, cell = np.asarray(atoms.pbc, bool), np.asarray(atoms.cell.array, float)
     digest = hashlib.sha256(b"mlmat structure 1")
@@ -43,29 +48,43 @@ def structure_id(atoms: Atoms) -> str:
 
 
 def _metric(cell: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Lengths (Å) and cosines of the cell, shape (6,), and its handedness: free of orientation, not of chirality."""
-    lengths = np.linalg.norm(cell, axis=1)
-    safe = np.where(lengths > 0, lengths, 1.0)
-    unit = cell / safe[:, None]
+    """Lengths (Å), cosines and handedness of the cell, shape (7,): free of orientation, not of chirality."""
+    unit = _unit(cell)
     cosines = (unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1])
-    return np.array([*lengths, *cosines, np.sign(np.linalg.det(cell))])
+    return np.array([*np.linalg.norm(cell, axis=1), *cosines, np.sign(np.linalg.det(cell))])
+
+
+def _unit(cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    lengths = np.linalg.norm(cell, axis=1)
+    return cell / np.where(lengths > 0, lengths, 1.0)[:, None]
 
 
 def _canonical_sites(atoms: Atoms, pbc: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Atoms as sorted integer rows, shape (n, 6): atomic number, fractional coordinates, moment, charge."""
+    """Atoms as sorted integer rows, shape (n, 6): atomic number, fractional coordinates, moment, charge.
+
+    Vector moments, given by their components along the cell vectors, make it (n, 8).
+    """
     cell = atoms.cell.complete().array
     frac = np.linalg.solve(cell.T, np.asarray(atoms.positions, float).T).T
     grid = _grid(frac)
     period = round(1 / GRID)
     grid[:, pbc] %= period
-    moments = _grid(_moments(atoms).reshape(len(atoms), -1))
+    moments = _grid(_moments_in_cell(atoms, cell))
     charges = _grid(atoms.get_initial_charges())
     rows = np.column_stack([atoms.numbers.astype(np.int64), grid, moments, charges])
     return np.ascontiguousarray(rows[np.lexsort(rows.T[::-1])])
 
 
 def _grid(values: Any) -> NDArray[np.int64]:
-    return np.rint(np.asarray(values, float) / GRID).astype(np.int64)
+    with np.errstate(invalid="ignore"):
+        return np.floor(np.asarray(values, float) / GRID + (1 - _STEP_END)).astype(np.int64)
+
+
+def _moments_in_cell(atoms: Atoms, cell: NDArray[np.float64]) -> NDArray[np.float64]:
+    moments = _moments(atoms)
+    if moments.ndim == 2 and moments.any():
+        return moments @ _unit(cell).T
+    return moments.reshape(len(atoms), -1)[:, :1] if len(atoms) else np.zeros((0, 1))
 
 
 def _moments(atoms: Atoms) -> NDArray[np.float64]:
@@ -100,6 +119,8 @@ def _letter(i: int) -> str:
 
 def space_group(atoms: Atoms, symprec: float = SYMPREC) -> tuple[int, str] | None:
     """International number and Hermann-Mauguin symbol by spglib, or None where it finds none or must not look."""
+    # It writes to the terminal each time it tries again with another tolerance.
+    os.environ.setdefault("SPGLIB_WARNING", "OFF")
     import spglib
 
     finite = np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()
@@ -149,7 +170,7 @@ def _density(atoms: Atoms, volume: float | None) -> float | None:
 
 
 def _optional(values: NDArray[np.float64]) -> list[float] | None:
-    """A per-atom array for the store; collinear moments only (vectors are kept as their flattened components)."""
+    """A per-atom array for the store, vectors as their flattened components; None where all are zero."""
     return values.reshape(-1).tolist() if values.any() else None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import reduce
 from math import gcd
 from statistics import median
 from typing import TYPE_CHECKING
@@ -12,15 +11,13 @@ import numpy as np
 from ase.data import atomic_numbers, chemical_symbols
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
 #: Amounts in formula units, by element symbol; deuterium counts as hydrogen.
 Amounts = dict[str, float]
-_TOKEN = re.compile(
-    r"([A-Za-z]{1,2}?)(?=[A-Z\d.\s()\[\],]|$)(\d*\.?\d*)(?:\(\d+\))?|([(\[])|([)\]])(\d*\.?\d*)|[\s,]+"
-)
+_TOKEN = re.compile(r"([A-Za-z]{1,2}?)(?=[A-Z\d.\s()\[\],]|$)(\d*\.?\d*)(?:\(\d+\))?|([(\[])|([)\]])(\d*\.?\d*)|[\s,]+")
 #: Relative tolerance when amounts are compared, on top of the last digit written.
 RELATIVE = 0.002
 
@@ -72,8 +69,8 @@ def _amount(digits: str | None) -> float:
 
 def cell_amounts(numbers: NDArray[np.int64], weights: NDArray[np.float64]) -> Amounts:
     """Atoms of each element in the cell: the sum of multiplicity times occupancy."""
-    totals = np.bincount(numbers, weights=weights)
-    return {chemical_symbols[z]: float(totals[z]) for z in np.flatnonzero(totals)}
+    totals: list[float] = np.bincount(numbers, weights=weights).tolist()
+    return {chemical_symbols[z]: total for z, total in enumerate(totals) if total}
 
 
 def formula(amounts: Mapping[str, float], units: float = 1) -> str:
@@ -82,9 +79,9 @@ def formula(amounts: Mapping[str, float], units: float = 1) -> str:
     return "".join(f"{element}{share if share != '1' else ''}" for element, share in shares)
 
 
-def common_divisor(multiplicities: NDArray[np.int64]) -> int:
-    """The largest number of equal formula units that the sites of the cell allow."""
-    return reduce(gcd, (int(m) for m in np.unique(multiplicities)), 0) or 1
+def common_divisor(amounts: Iterable[int]) -> int:
+    """The largest number of equal formula units that these amounts, or multiplicities of sites, allow."""
+    return gcd(*set(amounts)) or 1
 
 
 def formula_units(cell: Amounts, declared: Amounts) -> float:

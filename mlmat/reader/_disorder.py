@@ -35,9 +35,7 @@ def disorder(sites: Sites, warnings: list[str]) -> str | None:
     named = [label for label, group in zip(sites.labels, sites.groups, strict=True) if group]
     assemblies = {group.partition(":")[0] for group in groups}
     if len(assemblies) == len(groups) and not any(":-" in group for group in groups):
-        warnings.append(
-            f"disorder group at {some(named)}, but full occupancy and no alternative: taken as ordered"
-        )
+        warnings.append(f"disorder group at {some(named)}, but full occupancy and no alternative: taken as ordered")
         return None
     return f"disorder groups at {some(named)}"
 

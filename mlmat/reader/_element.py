@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from ase.data import atomic_numbers
+from ase.data import chemical_symbols
 
+#: The elements of which crystals are made, up to Lr: NH is not nihonium.
+ELEMENTS = frozenset(chemical_symbols[1:104])
+#: Two capitals mean one of these elements sooner than two letters of a name: up to Pu.
+_COMMON = frozenset(chemical_symbols[1:95])
 #: Water and hydroxyl as their oxygen, the way mineralogists list them; the hydrogen then misses in the formula.
 _MOLECULES = {"wat": "O", "ow": "O", "oh": "O", "hoh": "O", "hw": "H", "ho": "H", "dw": "D"}
 #: What stands for "no atom here" or "any atom" although it begins like an element.
 _NOT_ELEMENTS = {"va", "vac", "vacancy", "du", "dum", "lp", "xx", "bq", "x", "q", "cent", "void"}
-#: Two capitals mean one of these elements sooner than two letters of a name only up to here (Pu).
-_LAST_COMMON = 94
 #: A type symbol: letters, then a charge, a number, or what force fields put after an underscore.
 _TYPE = re.compile(r"\d*([A-Za-z]+)(?:[\d.+\-() ]*|_.*|\.\w*)$")
 _LABEL = re.compile(r"\d*([A-Za-z]+)")
@@ -20,7 +22,7 @@ _GROUP = re.compile(r"(?:wat|h2o|o-?h\d?|ow|n-?h\d?|c-?h\d)(?![a-z])", re.IGNORE
 _VALENCE = re.compile(r"([A-Z][a-z]?)(?:val|va|v|ani)$", re.IGNORECASE)
 
 
-class Unknown(ValueError):
+class Unknown(ValueError):  # noqa: N818 - reads better where it is caught
     """No element of that name."""
 
 
@@ -38,7 +40,7 @@ def guessed(label: str) -> bool:
     """Whether a label such as CA1 is an element by the more likely of two ways to read it."""
     letters = _LABEL.match(label)
     two = letters.group(1)[:2] if letters else ""
-    return two.isupper() and {two[:1], two.capitalize()} <= atomic_numbers.keys() and len(two) == 2
+    return two.isupper() and {two[:1], two.capitalize()} <= ELEMENTS and len(two) == 2
 
 
 def _from_letters(letters: str, of_label: bool, declared: frozenset[str]) -> str:
@@ -48,7 +50,7 @@ def _from_letters(letters: str, of_label: bool, declared: frozenset[str]) -> str
     if letters in ("D", "H"):
         return letters
     two, one = letters[:2].capitalize(), letters[0].upper()
-    if letters == two and two in atomic_numbers:
+    if letters == two and two in ELEMENTS:
         return two
     if lower in _MOLECULES and two not in declared:
         return _MOLECULES[lower]
@@ -61,22 +63,22 @@ def hides_hydrogen(symbol: str) -> bool:
 
 
 def _from_type(letters: str, two: str, one: str) -> str:
-    if len(letters) <= 2 and two in atomic_numbers and (len(letters) == 1 or _likely(letters, two)):
+    if len(letters) <= 2 and two in ELEMENTS and (len(letters) == 1 or _likely(letters, two)):
         return two
     valence = _VALENCE.match(letters)
     name = valence.group(1).capitalize() if valence else ""
-    if name in atomic_numbers:
+    if name in ELEMENTS:
         return name
     # Three letters are a word unless capitals set a suffix apart, as in `OHw` or `SiT`.
-    if letters[1:2].islower() and letters[2:].isupper() and two in atomic_numbers:
+    if letters[1:2].islower() and letters[2:].isupper() and two in ELEMENTS:
         return two
-    if one in atomic_numbers and letters[1:2].isupper():
+    if one in ELEMENTS and letters[1:2].isupper():
         return one
     raise Unknown(letters)
 
 
 def _from_label(letters: str, two: str, one: str, declared: frozenset[str]) -> str:
-    known = [name for name in (two, one) if name in atomic_numbers and len(name) <= len(letters)]
+    known = [name for name in (two, one) if name in ELEMENTS and len(name) <= len(letters)]
     listed = [name for name in known if name in declared]
     plausible = [name for name in known if len(name) == 1 or _likely(letters, name)]
     for choice in (listed, plausible, known):
@@ -88,4 +90,4 @@ def _from_label(letters: str, two: str, one: str, declared: frozenset[str]) -> s
 
 
 def _likely(letters: str, two: str) -> bool:
-    return letters[1].islower() or atomic_numbers[two] <= _LAST_COMMON
+    return letters[1].islower() or two in _COMMON

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,9 +36,7 @@ class Expansion:
     moved: NDArray[np.float64]
 
 
-def expand(
-    fract: NDArray[np.float64], cell: NDArray[np.float64], operations: Operations, max_sites: int
-) -> Expansion:
+def expand(fract: NDArray[np.float64], cell: NDArray[np.float64], operations: Operations, max_sites: int) -> Expansion:
     """Images of each listed site together, the site itself first and where it was listed, the others in the cell."""
     n, order = len(fract), len(operations)
     if order == 1:
@@ -79,39 +78,37 @@ def _expand_some(
     distance = np.linalg.norm(offset @ cell, axis=2)
     near = distance < SAME_ATOM
     keep = np.ones((n, order), bool)
-    moved = np.zeros(n)
+    shift = np.zeros((n, 3))
     special = np.flatnonzero(near.sum(axis=1) > 1)
-    fract = fract.copy() if len(special) else fract
-    cosets: dict[bytes, tuple[NDArray[np.int64], NDArray[np.bool_]]] = {}
     for i in special:
-        pattern = near[i].tobytes()
-        if pattern not in cosets:
-            cosets[pattern] = _cosets(distance[i], operations)
-        stabiliser, keep[i] = cosets[pattern]
-        shift = offset[i, stabiliser].mean(axis=0)
-        moved[i] = float(np.linalg.norm(shift @ cell))
-        fract[i] += shift
+        stabiliser, keep[i] = _cosets(operations, near[i].tobytes()) or _narrower(distance[i], operations)
+        shift[i] = offset[i, stabiliser].sum(axis=0) / len(stabiliser)
     if len(special):
-        every[special] = images(fract[special], operations)
+        every[special] = images(fract[special] + shift[special], operations)
     every[:, 1:] %= 1.0
     site, operation = np.nonzero(keep)
-    return Expansion(every[keep], site + start, operation, keep.sum(axis=1), moved)
+    return Expansion(every[keep], site + start, operation, keep.sum(axis=1), np.linalg.norm(shift @ cell, axis=1))
 
 
-def _cosets(
-    distance: NDArray[np.float64], operations: Operations
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """The operations that leave a site where it is, and one operation for each of its images."""
-    stabiliser = _subgroup(distance, operations)
-    return stabiliser, operations.products[:, stabiliser].min(axis=1) == np.arange(len(operations))
+@lru_cache(maxsize=1024)
+def _cosets(operations: Operations, pattern: bytes) -> tuple[NDArray[np.int64], NDArray[np.bool_]] | None:
+    """The operations that leave a site where it is, and one operation for each of its images.
+
+    None where those of the pattern (a mask of operations) are not a group.
+    """
+    members = np.flatnonzero(np.frombuffer(pattern, bool))
+    products = operations.products[:, members]
+    if not np.isin(products[members], members).all():
+        return None
+    return members, products.min(axis=1) == np.arange(len(operations))
 
 
-def _subgroup(distance: NDArray[np.float64], operations: Operations) -> NDArray[np.int64]:
-    """The operations within the tolerance, or a narrower one where those are not a group."""
-    tolerance = SAME_ATOM
+def _narrower(distance: NDArray[np.float64], operations: Operations) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The same with a smaller tolerance, down to the identity alone."""
+    tolerance = SAME_ATOM / 2
     while tolerance > 1e-6:
-        members = np.flatnonzero(distance < tolerance)
-        if np.isin(operations.products[np.ix_(members, members)], members).all():
-            return members
+        found = _cosets(operations, (distance < tolerance).tobytes())
+        if found is not None:
+            return found
         tolerance /= 2
-    return np.array([0])
+    return np.array([0]), np.ones(len(operations), bool)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import gemmi
 
@@ -12,6 +12,7 @@ from mlmat.reader._verdict import NotACrystal
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_T = TypeVar("_T")
 _QUOTES = ("'", '"', ";")
 _NOTHING = ("?", ".", "")
 
@@ -46,22 +47,18 @@ class Items:
         self._loops: dict[str, tuple[int, int]] = {}
         self._all_loops: list[gemmi.cif.Loop] = []
         self._values: dict[int, list[str]] = {}
-        for item in block:
+        for item in cast("Iterable[Any]", block):
             if item.pair is not None:
                 self._add_pair(item, item.pair[0].lower(), item.pair[1], lines_before, warnings)
             elif item.loop is not None:
                 self._add_loop(item, item.loop, lines_before)
-        # DDLm tags last, so that they never hide the same tag in its older form.
-        self._pairs = {_normal(t): self._pairs[t] for t in sorted(self._pairs, key=lambda t: "." not in t)}
-        self._loops = {_normal(t): self._loops[t] for t in sorted(self._loops, key=lambda t: "." not in t)}
+        self._pairs, self._loops = _normal(self._pairs), _normal(self._loops)
 
-    def _add_pair(
-        self, item: gemmi.cif.Item, tag: str, value: str, lines_before: int, warnings: list[str]
-    ) -> None:
+    def _add_pair(self, item: gemmi.cif.Item, tag: str, value: str, lines_before: int, warnings: list[str]) -> None:
         if not value:
             raise NotACrystal(f"line {item.line_number + lines_before}: {tag} has no value")
         before = self._pairs.get(tag)
-        if before is not None and given(before) and given(value) or tag in self._loops:
+        if tag in self._loops or (before is not None and given(before) and given(value)):
             raise NotACrystal(f"line {item.line_number + lines_before}: duplicate tag {tag}")
         if before is not None:
             warnings.append(f"duplicate tag {tag}: one of its values is empty, the other is used")
@@ -78,10 +75,6 @@ class Items:
 
     def __contains__(self, tag: str) -> bool:
         return tag in self._pairs or tag in self._loops
-
-    def starting(self, prefix: str) -> bool:
-        """Whether some tag starts so."""
-        return any(tag.startswith(prefix) for tags in (self._pairs, self._loops) for tag in tags)
 
     def column(self, tag: str) -> list[str] | None:
         """The raw values of a tag, one where it is not in a loop; None where there is no such tag."""
@@ -109,5 +102,7 @@ class Items:
         return value if value is not None and isfinite(value) else None
 
 
-def _normal(tag: str) -> str:
-    return tag.replace(".", "_")
+def _normal(tags: dict[str, _T]) -> dict[str, _T]:
+    """Tags with `_` for `.`; where two fall together the one that is without a dot in the file stays."""
+    dotted = {tag.replace(".", "_"): value for tag, value in tags.items() if "." in tag}
+    return dotted | {tag: value for tag, value in tags.items() if "." not in tag} if dotted else tags

@@ -7,22 +7,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mlmat.reader._cell import read_cell
-from mlmat.reader._composition import (
-    Amounts,
-    cell_amounts,
-    common_divisor,
-    difference,
-    formula,
-    formula_units,
-)
-from mlmat.reader._contact import Contact, contacts
-from mlmat.reader._disorder import disorder, refuse_crowded_sites
-from mlmat.reader._expand import Expansion, expand, images
+from mlmat.reader._cell import free_angle, read_cell
+from mlmat.reader._composition import Amounts, cell_amounts, common_divisor, difference, formula
+from mlmat.reader._disorder import SAME_SITE, disorder, refuse_crowded_sites
+from mlmat.reader._expand import Expansion, expand
 from mlmat.reader._magnetic import moments, read_magnetic
-from mlmat.reader._setting import P1, Setting
-from mlmat.reader._sites import read_sites
+from mlmat.reader._reading import (
+    Case,
+    Reading,
+    atoms_of,
+    closed,
+    read_as,
+    same_crystal,
+    whole_cell,
+    wrong_units,
+)
+from mlmat.reader._sites import OCCUPANCY, read_sites
 from mlmat.reader._symmetry import Symmetry, read_symmetry
+from mlmat.reader._verdict import Refused, some
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -30,12 +32,13 @@ if TYPE_CHECKING:
 
     from mlmat.reader._block import Limits, Outcome
     from mlmat.reader._items import Items
-    from mlmat.reader._sites import Sites
 
 #: Agreement asked of a disordered structure with its formula: refined occupancies are rounded in both.
 DISORDERED_TOLERANCE = 0.03
-#: Most sites of which it is tried whether they are the whole cell already.
-_WHOLE_CELL_SITES = 1_000
+#: Sites whose coordinates are given with few digits lie up to 0.01 Å beside their special positions.
+ROUNDING = 0.015
+#: Tags that only modulated structures have.
+MODULATION = ("_cell_modulation_dimension", "_cell_wave_vector_x", "_space_group_ssg_name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,99 +51,62 @@ class Verdict:
     formula: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What a block says apart from its symmetry: sites, cell (rows in Å), declared formula and Z."""
-
-    sites: Sites
-    cell: NDArray[np.float64]
-    declared: Amounts | None
-    units: float | None
-    max_sites: int
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """A case under one setting: its sites and what speaks against it."""
-
-    setting: Setting
-    expansion: Expansion
-    amounts: Amounts
-    differs: str | None
-    wrong_units: str | None
-    close: list[Contact]
-
-    @property
-    def objection(self) -> str | None:
-        """The first reason why this cannot be what the file means."""
-        return self.differs or self.wrong_units or ("atoms on top of each other" if self.close else None)
-
-
 def judge(items: Items, declared: Amounts | None, limits: Limits, warnings: list[str]) -> Verdict:
     """The outcome of a block with structural content; raises `Refused` where it makes no sense."""
     sites = read_sites(items, frozenset(declared or ()), limits, warnings)
     cell = read_cell(items, warnings)
     magnetic = read_magnetic(items)
-    symmetry = magnetic[0] if magnetic else read_symmetry(items, cell)
+    symmetry = magnetic[0] if magnetic else read_symmetry(items, cell.vectors)
     warnings.extend(symmetry.warnings)
-    case = Case(sites, cell, declared, items.number("_cell_formula_units_z"), limits.max_sites)
+    case = Case(sites, cell.vectors, declared, items.number("_cell_formula_units_z"), limits.max_sites)
     if not sites.full.all():
-        for setting in symmetry.settings[:1]:
-            refuse_crowded_sites(sites, cell, setting.operations)
+        refuse_crowded_sites(sites, case.cell, symmetry.settings[0].operations)
     mixed = disorder(sites, warnings)
     if mixed:
         return _disordered(case, symmetry, mixed, warnings)
     reading, problem = _settled(case, symmetry, warnings)
-    problem = _modulation(items) or problem or _problem(case, symmetry, reading)
     operations = reading.setting.operations
-    spins = moments(
-        items, sites, cell, operations, magnetic[1] if magnetic else None, reading.expansion, warnings
-    )
+    angle = free_angle(cell, operations.rotations) if cell.assumed else None
+    if angle:
+        problem = f"{angle} is not given, and the symmetry does not settle it"
+    problem = _modulation(items) or problem or sites.problem or _problem(case, symmetry, reading, items)
+    reversal = magnetic[1] if magnetic else None
+    spins = moments(items, sites, case.cell, operations, reversal, reading.expansion, warnings)
     atoms = _atoms(case, reading.expansion, spins)
     return Verdict("flagged" if problem else "stored", problem, atoms, _formula(reading))
 
 
 def _modulation(items: Items) -> str | None:
-    if "_cell_modulation_dimension" in items or items.starting("_cell_wave_vector"):
+    if any(tag in items for tag in MODULATION):
         return "modulated structure: only its average is listed"
     return None
 
 
-def _reading(case: Case, setting: Setting, source: str) -> Reading:
-    expansion = expand(case.sites.fract, case.cell, setting.operations, case.max_sites)
-    amounts = cell_amounts(case.sites.numbers[expansion.site], case.sites.occupancy[expansion.site])
-    differs = difference(amounts, case.declared) if case.declared else None
-    wrong_units = _wrong_units(case, amounts) if source != "operations" else None
-    close = contacts(expansion.fract, case.cell)
-    return Reading(setting, expansion, amounts, differs, wrong_units, close)
-
-
-def _wrong_units(case: Case, amounts: Amounts) -> str | None:
-    if case.declared is None or not case.units:
-        return None
-    found = formula_units(amounts, case.declared)
-    if abs(found - case.units) <= 0.02 * case.units:
-        return None
-    return f"the cell holds {found:.4g} formula units, the file says Z = {case.units:g}"
-
-
 def _settled(case: Case, symmetry: Symmetry, warnings: list[str]) -> tuple[Reading, str | None]:
     """The reading that the content of the file settles, and why it must be flagged if it does not."""
-    readings = [_reading(case, setting, symmetry.source) for setting in symmetry.settings]
+    listed = symmetry.source == "operations"
+    readings = [read_as(case, setting, listed) for setting in symmetry.settings]
     good = [r for r in readings if not r.objection]
     reading, problem = (good or readings)[0], symmetry.problem
-    if len(good) > 1 and not _same_crystal(case, good):
+    if not good:
+        whole = whole_cell(case, readings, listed)
+        if whole is not None:
+            warnings.append(f"all atoms of the cell are listed: the operations of {reading.setting.name} add none")
+            return whole, problem
+    if len(good) > 1 and not same_crystal(case, good):
         names = " or ".join(r.setting.name for r in good[:4])
         problem = problem or f"symmetry ambiguous: {symmetry.said} without operations can mean {names}"
-    if reading.close or symmetry.source == "name":
-        whole = _whole_cell(case, reading, symmetry.source)
-        if whole is not None:
-            warnings.append(
-                f"all atoms of the cell are listed: the operations of {reading.setting.name} add none"
-            )
-            return whole, problem
-    _tell_source(symmetry, reading, len(readings) > 1, warnings)
+    _tell_moved(case, reading, warnings)
+    _tell_source(symmetry, reading, len(readings) > 1 and len(good) == 1, warnings)
     return reading, problem or _contradiction(case, symmetry, reading, warnings)
+
+
+def _tell_moved(case: Case, reading: Reading, warnings: list[str]) -> None:
+    """Sites that were moved by more than the rounding of their coordinates."""
+    moved = reading.expansion.moved
+    if moved.max() > ROUNDING:
+        names = [f"{case.sites.labels[i]} by {moved[i]:.3f} Å" for i in np.flatnonzero(moved > ROUNDING)]
+        warnings.append(f"sites moved onto their special positions: {some(names)}")
 
 
 def _tell_source(symmetry: Symmetry, reading: Reading, chosen: bool, warnings: list[str]) -> None:
@@ -151,104 +117,64 @@ def _tell_source(symmetry: Symmetry, reading: Reading, chosen: bool, warnings: l
         warnings.append(f"no symmetry operations listed: those of {reading.setting.name} taken{by}")
 
 
-def _same_crystal(case: Case, readings: list[Reading]) -> bool:
-    """Whether all readings put the same atoms at the same places."""
-    first = readings[0].expansion
-    for other in (r.expansion for r in readings[1:]):
-        if len(other.fract) != len(first.fract) or len(first.fract) > _WHOLE_CELL_SITES:
-            return False
-        if not _covered(
-            other.fract, case.sites.numbers[other.site], first.fract, case.sites.numbers[first.site], case
-        ):
-            return False
-    return True
-
-
-def _covered(
-    some: NDArray[np.float64],
-    kinds: NDArray[np.int64],
-    all_: NDArray[np.float64],
-    all_kinds: NDArray[np.int64],
-    case: Case,
-) -> bool:
-    """Whether each of some atoms lies (within 0.1 Å) on one of all atoms of the same element."""
-    for fract, kind in zip(some, kinds, strict=True):
-        offset = all_[all_kinds == kind] - fract
-        offset -= np.rint(offset)
-        if not (np.linalg.norm(offset @ case.cell, axis=1) < 0.1).any():
-            return False
-    return True
-
-
-def _whole_cell(case: Case, reading: Reading, source: str) -> Reading | None:
-    """The listed sites in P 1, where applying the operations gives nothing but copies of them."""
-    n, order = len(case.sites.labels), len(reading.setting.operations)
-    if order == 1 or n < 2 or n > _WHOLE_CELL_SITES or not reading.close:
-        return None
-    if not closed(case, reading.setting):
-        return None
-    alone = _reading(case, P1, source)
-    return alone if not alone.objection else None
-
-
-def closed(case: Case, setting: Setting) -> bool:
-    """Whether the operations carry the listed sites into themselves."""
-    fract, kinds = case.sites.fract, case.sites.numbers
-    every = images(fract, setting.operations)
-    return all(_covered(every[:, k], kinds, fract, kinds, case) for k in range(every.shape[1]))
-
-
 def _contradiction(case: Case, symmetry: Symmetry, reading: Reading, warnings: list[str]) -> str | None:
     """Operations that are not those of the declared symbol: a warning where the content speaks for them."""
     listed = reading.setting.operations
     if symmetry.source != "operations" or not symmetry.numbers or listed.number is None:
         return None
-    text = f"the operations listed are those of {reading.setting.name} (number {listed.number}), the file says {symmetry.said}"
+    name = f"{reading.setting.name} (number {listed.number})"
+    text = f"the operations listed are those of {name}, the file says {symmetry.said}"
     if listed.number in symmetry.numbers:
         if len(symmetry.numbers) > 1 or (symmetry.declared and not _named(listed.symbol, symmetry)):
             warnings.append(f"{text}; the operations are used")
         return None
-    if _content_agrees(case, reading) or any(_keeps(case, reading, s) for s in symmetry.declared):
+    if _content_agrees(case, reading) or _keeps(case, reading, symmetry):
         warnings.append(f"{text}; the operations are used: the content of the cell agrees with them")
         return None
     return text
 
 
 def _named(symbol: str | None, symmetry: Symmetry) -> bool:
-    return symbol in [setting.operations.symbol for setting in symmetry.declared]
+    return symbol in [setting.symbol for setting in symmetry.declared]
+
+
+def _keeps(case: Case, reading: Reading, symmetry: Symmetry) -> bool:
+    """Whether a declared setting carries the atoms of the cell into themselves: nothing is missing."""
+    return any(closed(*atoms_of(case, reading), setting, case.cell) for setting in symmetry.declared)
 
 
 def _content_agrees(case: Case, reading: Reading) -> bool:
     known = case.declared is not None and bool(case.units)
-    return known and not reading.objection and _wrong_units(case, reading.amounts) is None
+    return known and not reading.objection and wrong_units(case, reading.amounts) is None
 
 
-def _keeps(case: Case, reading: Reading, setting: Setting) -> bool:
-    """Whether the declared setting carries the atoms of the cell into themselves."""
-    fract, kinds = reading.expansion.fract, case.sites.numbers[reading.expansion.site]
-    if len(fract) > _WHOLE_CELL_SITES:
-        return False
-    every = images(fract, setting.operations)
-    return all(_covered(every[:, k], kinds, fract, kinds, case) for k in range(every.shape[1]))
-
-
-def _problem(case: Case, symmetry: Symmetry, reading: Reading) -> str | None:
+def _problem(case: Case, symmetry: Symmetry, reading: Reading, items: Items) -> str | None:
     if reading.close:
-        first, second, distance = reading.close[0]
-        names = [case.sites.labels[reading.expansion.site[i]] for i in (first, second)]
-        more = f" ({len(reading.close)} such pairs)" if len(reading.close) > 1 else ""
-        return f"atoms almost on top of each other: {names[0]} and {names[1]} at {distance:.3f} Å{more}"
+        return _crowding(case, reading, OCCUPANCY in items)
     if reading.differs:
         return reading.differs
-    if reading.wrong_units:
+    if reading.unlike:
         how = "P 1 assumed for want of symmetry" if symmetry.source == "nothing" else reading.setting.name
-        return f"symmetry ambiguous: with {how} {reading.wrong_units}"
+        return f"symmetry ambiguous: with {how} {reading.unlike}"
     return None
+
+
+def _crowding(case: Case, reading: Reading, occupied: bool) -> str:
+    """What to say of atoms that are too close; refused where two elements fully occupy one site."""
+    for first, second, distance in reading.close:
+        one, other = (int(reading.expansion.site[i]) for i in (first, second))
+        if occupied and distance < SAME_SITE and case.sites.numbers[one] != case.sites.numbers[other]:
+            names = f"{case.sites.labels[one]} and {case.sites.labels[other]}"
+            raise Refused(f"occupancies add up to 2 on the site of {names}")
+    first, second, distance = reading.close[0]
+    names = " and ".join(case.sites.labels[reading.expansion.site[i]] for i in (first, second))
+    more = f" ({len(reading.close)} such pairs)" if len(reading.close) > 1 else ""
+    return f"atoms almost on top of each other: {names} at {distance:.3f} Å{more}"
 
 
 def _formula(reading: Reading) -> str:
     whole = {element: round(n) for element, n in reading.amounts.items()}
-    return formula(whole, common_divisor(np.array(list(whole.values()))))
+    return formula(whole, common_divisor(whole.values()))
 
 
 def _disordered(case: Case, symmetry: Symmetry, reason: str, warnings: list[str]) -> Verdict:
@@ -264,7 +190,7 @@ def _disordered(case: Case, symmetry: Symmetry, reason: str, warnings: list[str]
             warnings.append(problem)
     if symmetry.source != "operations":
         warnings.append(f"no symmetry operations listed: those of {setting.name} taken")
-    return Verdict("disordered", reason, None, formula(amounts, common_divisor(expansion.multiplicity)))
+    return Verdict("disordered", reason, None, formula(amounts, common_divisor(expansion.multiplicity.tolist())))
 
 
 def _atoms(case: Case, expansion: Expansion, spins: NDArray[np.float64] | None) -> Atoms:

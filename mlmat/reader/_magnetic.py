@@ -9,7 +9,7 @@ import numpy as np
 from mlmat.reader._expand import SAME_ATOM, images
 from mlmat.reader._items import given, number, plain
 from mlmat.reader._operations import parse_operations, parse_triplet
-from mlmat.reader._setting import Setting
+from mlmat.reader._setting import of_operations
 from mlmat.reader._symmetry import Symmetry
 from mlmat.reader._verdict import Refused, some
 
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 OPERATIONS = "_space_group_symop_magn_operation_xyz"
 CENTRINGS = "_space_group_symop_magn_centering_xyz"
 MOMENT_LABEL = "_atom_site_moment_label"
-MOMENTS = tuple(
-    tuple(f"_atom_site_moment_crystalaxis_{prefix}{axis}" for axis in "xyz") for prefix in ("", "m")
-)
+MOMENTS = tuple(tuple(f"_atom_site_moment_crystalaxis_{prefix}{axis}" for axis in "xyz") for prefix in ("", "m"))
 #: How far a moment may change under an operation that leaves its atom in place, in µB: rounding of the file.
 MOMENT_TOLERANCE = 0.05
 
@@ -40,7 +38,7 @@ def read_magnetic(items: Items) -> tuple[Symmetry, NDArray[np.float64]] | None:
     combined = [(_shifted(t, c), theta * flip) for c, flip in centrings for t, theta in listed]
     operations = parse_operations(tuple(t for t, _ in combined))
     reversal = np.array([combined[i][1] if i >= 0 else 1.0 for i in operations.listed])
-    return Symmetry([Setting("the magnetic operations listed", operations)], "operations"), reversal
+    return Symmetry([of_operations("the magnetic operations listed", operations)], "operations"), reversal
 
 
 def _listed(items: Items, tag: str) -> list[tuple[str, float]]:
@@ -68,13 +66,11 @@ def moments(
     warnings: list[str],
 ) -> NDArray[np.float64] | None:
     """Cartesian moments of all atoms in µB, shape (n, 3); None with a warning where they cannot be kept."""
-    if not items.starting("_atom_site_moment"):
+    if MOMENT_LABEL not in items:
         return None
     listed = _crystal_axes(items, sites)
     if listed is None or (reversal is None and len(operations) > 1):
-        warnings.append(
-            "magnetic moments are not kept: their form or their symmetry is not settled by the file"
-        )
+        warnings.append("magnetic moments are not kept: their form or their symmetry is not settled by the file")
         return None
     # Components along the cell edges become components in the basis of the cell vectors, which operations turn.
     listed = listed / np.linalg.norm(cell, axis=1)

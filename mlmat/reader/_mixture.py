@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from mlmat.reader._items import given, number, plain
 
+#: Longest mixture that is looked at, in characters.
+MAX_LENGTH = 200
 _PART = r"\s*(\d*\.?\d+(?:\(\d+\))?)\s*([A-Z][a-z]?)\s*"
 _MIXTURE = re.compile(rf"{_PART}(?:\+{_PART})*$")
 _ONE_PART = re.compile(_PART)
 
 
-def unmixed(
-    rows: list[int], symbols: list[str] | None
-) -> tuple[list[int], list[str | None], NDArray[np.float64]]:
+def unmixed(rows: list[int], symbols: list[str] | None) -> tuple[list[int], list[str | None], NDArray[np.float64]]:
     """Rows, type symbols and shares of the site: a row for each species of a mixed site."""
     if symbols is None:
         return rows, [None] * len(rows), np.ones(len(rows))
@@ -29,6 +29,6 @@ def unmixed(
 
 
 def _parts(kind: str | None) -> list[tuple[str | None, float]]:
-    if kind is None or not _MIXTURE.match(kind) or ("+" not in kind and "." not in kind):
+    if kind is None or len(kind) > MAX_LENGTH or not _MIXTURE.match(kind) or ("+" not in kind and "." not in kind):
         return [(kind, 1.0)]
     return [(symbol, number(share)) for share, symbol in _ONE_PART.findall(kind)]

@@ -15,10 +15,14 @@ import numpy as np
 from mlmat.reader._verdict import Refused
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 #: More operations than any space group has in a conventional cell (192), with room for small supercells.
-MAX_OPERATIONS = 1536
+MAX_OPERATIONS = 768
+#: Longest triplet that is looked at, in characters.
+MAX_TRIPLET = 200
 #: Largest common denominator of the translations; exact integer arithmetic needs a bound.
 MAX_DENOMINATOR = 5_000
 #: Decimal translations such as 0.333 or 0.67 mean the multiple of 1/24 this near.
@@ -36,7 +40,7 @@ class Operations:
 
     rotations: NDArray[np.float64]
     translations: NDArray[np.float64]
-    products: NDArray[np.int64]
+    products: NDArray[np.int16]
     listed: NDArray[np.int64]
     number: int | None
     symbol: str | None
@@ -46,7 +50,7 @@ class Operations:
         return len(self.rotations)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=128)
 def parse_operations(triplets: tuple[str, ...]) -> Operations:
     """The group of these triplets; refused where one cannot be understood or they are not a group."""
     if len(triplets) > MAX_OPERATIONS:
@@ -57,10 +61,18 @@ def parse_operations(triplets: tuple[str, ...]) -> Operations:
         with_identity = parse_operations(("x,y,z", *triplets))
         warnings = ("the symmetry operations listed lack x,y,z", *with_identity.warnings)
         return replace(with_identity, listed=with_identity.listed - 1, warnings=warnings)
+    return _group(rotations, translations, period, triplets)
+
+
+def _group(
+    rotations: NDArray[np.int64], translations: NDArray[np.int64], period: int, names: Sequence[str]
+) -> Operations:
+    codes = _codes(rotations, translations, period)
+    identity = _identity_code(period)
     _, first = np.unique(codes, return_index=True)
-    twice = len(triplets) - len(first)
-    order = sorted(first, key=lambda i: (codes[i] != _identity_code(period), i))
-    products = _table(rotations[order], translations[order], period, [triplets[i] for i in order])
+    twice = len(names) - len(first)
+    order = sorted(first.tolist(), key=lambda i: (codes[i] != identity, i))
+    products = _table(rotations[order], translations[order], period, [names[i] for i in order])
     number, symbol = _type(rotations[order], translations[order], period)
     return Operations(
         rotations[order].astype(float),
@@ -75,26 +87,39 @@ def parse_operations(triplets: tuple[str, ...]) -> Operations:
 
 def from_gemmi(group: gemmi.GroupOps) -> Operations:
     """The operations of one of gemmi's settings."""
-    return parse_operations(tuple(op.triplet() for op in group))
+    operations = list(group)
+    rotations = np.array([op.rot for op in operations], np.int64) // gemmi.Op.DEN
+    translations = np.array([op.tran for op in operations], np.int64)
+    return _group(rotations, translations, gemmi.Op.DEN, [""] * len(operations))
 
 
-def parse_triplet(triplet: str) -> tuple[list[list[int]], list[Fraction]]:
+def parse_triplet(triplet: str) -> tuple[list[tuple[int, ...]], list[Fraction]]:
     """Rotation rows and translation (within one cell) of a triplet such as `-x,y+1/2,-z`."""
     parts = triplet.lower().replace(" ", "").replace("\t", "").split(",")
-    if len(parts) != 3:
+    if len(parts) != 3 or len(triplet) > MAX_TRIPLET:
         raise Refused(f"symmetry operation not understood: {triplet}")
-    rows, shifts = zip(*(_parse_part(part, triplet) for part in parts), strict=True)
-    if round(abs(np.linalg.det(np.array(rows, float)))) != 1:
+    try:
+        rows, shifts = zip(*map(_parse_part, parts), strict=True)
+    except ValueError:
+        raise Refused(f"symmetry operation not understood: {triplet}") from None
+    if abs(_determinant(rows)) != 1:
         raise Refused(f"not a symmetry operation: {triplet}")
     return list(rows), list(shifts)
 
 
-def _parse_part(part: str, triplet: str) -> tuple[list[int], Fraction]:
+def _determinant(rows: Sequence[Sequence[int]]) -> int:
+    (a, b, c), (d, e, f), (g, h, i) = rows
+    return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+
+
+@lru_cache(maxsize=2048)
+def _parse_part(part: str) -> tuple[tuple[int, ...], Fraction]:
+    """A row of the rotation and the translation; raises ValueError where they cannot be understood."""
     row, shift, at = [Fraction(0)] * 3, Fraction(0), 0
     while at < len(part):
         term = _TERM.match(part, at)
-        if term is None or not (term.group(2) or term.group(4)) or term.group(3) in ("0", "00"):
-            raise Refused(f"symmetry operation not understood: {triplet}")
+        if term is None or not (term.group(2) or term.group(4)) or not int(term.group(3) or 1):
+            raise ValueError(part)
         value = _value(term.group(2), term.group(3)) * (-1 if term.group(1) == "-" else 1)
         if term.group(4):
             row["xyz".index(term.group(4))] += value
@@ -102,8 +127,8 @@ def _parse_part(part: str, triplet: str) -> tuple[list[int], Fraction]:
             shift += value
         at = term.end()
     if not part or any(r.denominator != 1 or abs(r) > 3 for r in row):
-        raise Refused(f"symmetry operation not understood: {triplet}")
-    return [int(r) for r in row], shift % 1
+        raise ValueError(part)
+    return tuple(int(r) for r in row), shift % 1
 
 
 def _value(digits: str | None, denominator: str | None) -> Fraction:
@@ -117,13 +142,11 @@ def _value(digits: str | None, denominator: str | None) -> Fraction:
 
 
 def _integers(
-    parsed: list[tuple[list[list[int]], list[Fraction]]],
+    parsed: list[tuple[list[tuple[int, ...]], list[Fraction]]],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     period = lcm(24, *(t.denominator for _, shift in parsed for t in shift))
     if period > MAX_DENOMINATOR:
-        raise Refused(
-            "the symmetry operations listed are not a group: their translations have no common denominator"
-        )
+        raise Refused("the symmetry operations listed are not a group: their translations have no common denominator")
     rotations = np.array([rotation for rotation, _ in parsed], np.int64)
     translations = np.array([[int(t * period) for t in shift] for _, shift in parsed], np.int64)
     return rotations, translations, period
@@ -142,10 +165,10 @@ def _identity_code(period: int) -> int:
 
 def _table(
     rotations: NDArray[np.int64], translations: NDArray[np.int64], period: int, names: list[str]
-) -> NDArray[np.int64]:
+) -> NDArray[np.int16]:
     codes = _codes(rotations, translations, period)
     order = np.argsort(codes)
-    table = np.empty((len(codes), len(codes)), np.int64)
+    table = np.empty((len(codes), len(codes)), np.int16)
     for i, (rotation, translation) in enumerate(zip(rotations, translations, strict=True)):
         product = _codes(rotation @ rotations, translations @ rotation.T + translation, period)
         at = np.searchsorted(codes[order], product).clip(max=len(codes) - 1)
@@ -158,9 +181,7 @@ def _table(
     return table
 
 
-def _type(
-    rotations: NDArray[np.int64], translations: NDArray[np.int64], period: int
-) -> tuple[int | None, str | None]:
+def _type(rotations: NDArray[np.int64], translations: NDArray[np.int64], period: int) -> tuple[int | None, str | None]:
     """Number and extended symbol by gemmi, which knows translations by 1/24 only."""
     scaled = translations * 24
     if len(rotations) > 192 or (scaled % period).any():

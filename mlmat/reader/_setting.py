@@ -14,6 +14,8 @@ from mlmat.reader._operations import Operations, from_gemmi, parse_operations
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+#: Longest symbol that is looked at, in characters.
+MAX_LENGTH = 80
 #: A qualifier at the end of a symbol and the one gemmi uses: origin 1 or 2, hexagonal or rhombohedral axes.
 _QUALIFIERS = {"1": "1", "2": "2", "s": "1", "z": "2", "h": "H", "r": "R", "hr": "H"}
 _QUALIFIED = re.compile(r"(.+?)[:(]+(?:origin|choice|axes|=|at)*([12hrsz]|hr)[a-z]*\)?$")
@@ -23,18 +25,34 @@ _OLD_CUBIC = re.compile(r"^([pfi](?:[mnabcd]|4[123]?/?[mnabcd]?))3(?=[mnabcd]?$)
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One way to read the symmetry: its name for a person, and its operations."""
+    """One way to read the symmetry: its name for a person, number and extended symbol of its space group.
+
+    The operations are those given or, made when they are needed, those of the Hall symbol.
+    """
 
     name: str
-    operations: Operations
+    number: int | None
+    symbol: str | None
+    hall: str = ""
+    given: Operations | None = None
 
     @property
-    def number(self) -> int | None:
-        """The number of the space-group type, where it could be told."""
-        return self.operations.number
+    def operations(self) -> Operations:
+        """The operations of this setting, the identity first."""
+        return self.given or _operations(self.hall)
 
 
-P1 = Setting("P 1", parse_operations(("x,y,z",)))
+@lru_cache(maxsize=256)
+def _operations(hall: str) -> Operations:
+    return from_gemmi(gemmi.symops_from_hall(hall))
+
+
+def of_operations(name: str, operations: Operations) -> Setting:
+    """A setting that consists of operations a file lists."""
+    return Setting(name, operations.number, operations.symbol, given=operations)
+
+
+P1 = of_operations("P 1", parse_operations(("x,y,z",)))
 
 
 @cache
@@ -58,7 +76,7 @@ def _plain(symbol: str) -> str:
 @lru_cache(maxsize=1024)
 def by_symbol(symbol: str) -> tuple[Setting, ...]:
     """All settings that a Hermann-Mauguin symbol can mean, most usual first; empty where it is unknown."""
-    name = _plain(symbol)
+    name = _plain(symbol) if len(symbol) <= MAX_LENGTH else ""
     for candidate, qualifier in _readings(name):
         groups = _index().get(candidate, [])
         if qualifier:
@@ -100,13 +118,8 @@ def by_hall(symbol: str) -> Setting | None:
         operations = from_gemmi(gemmi.symops_from_hall(symbol.replace("_", " ")))
     except Exception:
         return None
-    return Setting(f"Hall {symbol}", operations)
-
-
-@lru_cache(maxsize=256)
-def _one(hall: str, name: str) -> Setting:
-    return Setting(name, from_gemmi(gemmi.symops_from_hall(hall)))
+    return of_operations(f"Hall {symbol}", operations)
 
 
 def _settings(groups: Iterable[gemmi.SpaceGroup]) -> tuple[Setting, ...]:
-    return tuple(_one(str(g.hall), str(g.xhm())) for g in groups)
+    return tuple(Setting(g.xhm(), g.number, g.xhm(), g.hall) for g in groups)

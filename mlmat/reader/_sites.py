@@ -75,9 +75,7 @@ def read_sites(items: Items, declared: frozenset[str], limits: Limits, warnings:
     elements = _elements(kinds, names, declared, warnings)
     isotope = np.array([e == "D" for e in elements], bool)
     if isotope.any():
-        warnings.append(
-            f"deuterium (D) at {some([x for x, d in zip(names, isotope, strict=True) if d])}: kept as H"
-        )
+        warnings.append(f"deuterium (D) at {some([x for x, d in zip(names, isotope, strict=True) if d])}: kept as H")
     sites = Sites(
         names,
         np.array([1 if e == "D" else atomic_numbers[e] for e in elements], np.int64),
@@ -94,9 +92,7 @@ def _coordinates(items: Items) -> list[list[str]]:
     columns = [items.column(tag) for tag in FRACT]
     if any(c is None for c in columns):
         if "_atom_site_cartn_x" in items:
-            raise NotACrystal(
-                "only Cartesian coordinates (_atom_site_Cartn_x): the axes of the cell are not settled"
-            )
+            raise NotACrystal("only Cartesian coordinates (_atom_site_Cartn_x): the axes of the cell are not settled")
         missing = FRACT[[c is None for c in columns].index(True)] if any(columns) else "no atom sites"
         raise NotACrystal(f"no structure in this block: {missing}" + (" is missing" if any(columns) else ""))
     found = [c for c in columns if c is not None]
@@ -132,18 +128,14 @@ def _names(labels: list[str] | None, kinds: list[str | None]) -> list[str]:
     return [f"{x}{i}" for i, x in enumerate(kinds, 1)]
 
 
-def _elements(
-    kinds: list[str | None], names: list[str], declared: frozenset[str], warnings: list[str]
-) -> list[str]:
+def _elements(kinds: list[str | None], names: list[str], declared: frozenset[str], warnings: list[str]) -> list[str]:
     found = []
     for kind, name in zip(kinds, names, strict=True):
         try:
             found.append(element(kind, name if kind is None else None, declared))
         except Unknown as unknown:
             raise Refused(f"unknown element {kind or unknown} at site {name}") from None
-    guesses = (
-        [n for k, n in zip(kinds, names, strict=True) if k is None and guessed(n)] if not declared else []
-    )
+    guesses = [n for k, n in zip(kinds, names, strict=True) if k is None and guessed(n)] if not declared else []
     if guesses:
         warnings.append(f"elements taken from labels without formula or type symbols: {some(guesses)}")
     return found
@@ -159,22 +151,26 @@ def _hidden_hydrogen(kinds: list[str | None], names: list[str], elements: list[s
 
 def _fractions(columns: list[list[str]], names: list[str]) -> NDArray[np.float64]:
     fract = np.array([list(map(number, column)) for column in columns]).T
-    bad = ~np.isfinite(fract)
-    if bad.any():
-        i, j = (int(k) for k in np.argwhere(bad)[0])
-        text = columns[j][i]
-        said = "is not given" if not given(text) else f"is not a number: {text}"
-        raise Refused(f"coordinate {'xyz'[j]} of site {names[i]} {said}")
-    if (np.abs(fract) > MAX_FRACTION).any():
-        i, j = (int(k) for k in np.argwhere(np.abs(fract) > MAX_FRACTION)[0])
-        raise Refused(f"coordinate {'xyz'[j]} of site {names[i]} makes no sense: {columns[j][i]}")
+    sound = np.abs(fract) <= MAX_FRACTION
+    if not sound.all():
+        i, j = (int(k) for k in np.argwhere(~sound)[0])
+        raise Refused(f"coordinate {'xyz'[j]} of site {names[i]} {_complaint(columns[j][i], fract[i, j])}")
     return fract
+
+
+def _complaint(text: str, value: float) -> str:
+    if not given(text):
+        return "is not given"
+    return f"makes no sense: {text}" if np.isfinite(value) else f"is not a number: {text}"
 
 
 def _occupancies(column: list[str] | None, names: list[str], warnings: list[str]) -> NDArray[np.float64]:
     if column is None:
         return np.ones(len(names))
-    values = np.array([1.0 if text in (".", "?") else number(text) for text in column])
+    read = {text: 1.0 if text in (".", "?") else number(text) for text in set(column)}
+    values = np.array([read[text] for text in column])
+    if set(read.values()) == {1.0} and "?" not in read:
+        return values
     unknown = [name for name, text in zip(names, column, strict=True) if text == "?"]
     if unknown:
         warnings.append(f"occupancy not given at {some(unknown)}: 1 assumed")
@@ -199,12 +195,10 @@ def _groups(items: Items, rows: list[int], listed: int) -> list[str]:
 
 
 def _without_empty(sites: Sites, warnings: list[str]) -> Sites:
-    empty = sites.occupancy == 0
-    if not empty.any():
+    if sites.occupancy.all():
         return sites
-    warnings.append(
-        f"sites of occupancy 0 left out: {some([sites.labels[i] for i in np.flatnonzero(empty)])}"
-    )
+    empty = sites.occupancy == 0
+    warnings.append(f"sites of occupancy 0 left out: {some([sites.labels[i] for i in np.flatnonzero(empty)])}")
     if empty.all():
         raise NotACrystal("no structure in this block: every site has occupancy 0")
     return sites.take(~empty)

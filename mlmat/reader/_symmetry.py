@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from mlmat.reader._cell import METRIC_TOLERANCE, misfit
 from mlmat.reader._items import given, plain
 from mlmat.reader._operations import parse_operations
-from mlmat.reader._setting import P1, Setting, by_hall, by_number, by_symbol
+from mlmat.reader._setting import P1, Setting, by_hall, by_number, by_symbol, of_operations
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,7 +63,7 @@ def read_symmetry(items: Items, cell: NDArray[np.float64]) -> Symmetry:
     if listed is None:
         return _fitting(named, cell)
     operations = parse_operations(listed)
-    symmetry = Symmetry([Setting(operations.symbol or "the operations listed", operations)], "operations")
+    symmetry = Symmetry([of_operations(operations.symbol or "the operations listed", operations)], "operations")
     symmetry.warnings.extend(operations.warnings)
     if len(operations) > 1 and misfit(cell, operations.rotations) > METRIC_TOLERANCE:
         symmetry.problem = f"the cell does not have the symmetry of the operations listed ({_shape(cell)})"
@@ -72,33 +73,41 @@ def read_symmetry(items: Items, cell: NDArray[np.float64]) -> Symmetry:
 
 def _listed(items: Items) -> tuple[str, ...] | None:
     for tag in OPERATIONS:
-        column = items.column(tag)
-        triplets = tuple(plain(x) for x in column or () if given(x))
+        triplets = _unquoted(tuple(items.column(tag) or ()))
         if triplets:
             return triplets
     return None
 
 
+@lru_cache(maxsize=512)
+def _unquoted(column: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(plain(text) for text in column if given(text))
+
+
 def _named(items: Items) -> Symmetry:
     """What Hall symbol, Hermann-Mauguin symbol and number say, in this order of precision."""
-    hall, symbols, number = items.first(HALLS), items.every(SYMBOLS), items.first(NUMBERS)
+    said, settings, numbers, problem = _meaning(items.first(HALLS), tuple(items.every(SYMBOLS)), items.first(NUMBERS))
+    return Symmetry(list(settings), "name" if said else "nothing", numbers=set(numbers), said=said, problem=problem)
+
+
+@lru_cache(maxsize=1024)
+def _meaning(
+    hall: str | None, symbols: tuple[str, ...], number: str | None
+) -> tuple[str, tuple[Setting, ...], frozenset[int], str | None]:
+    """The names in words, the settings they can mean, their numbers, and how they contradict each other."""
     by_name = _first_known(symbols)
     exact = by_hall(hall) if hall else None
-    counted = by_number(int(number)) if number and number.isdigit() and 0 < int(number) <= 230 else ()
-    said = " and ".join(
-        [f"symbol {s}" for s in symbols[:1]] + [f"number {number}" for _ in (number,) if number]
-    ) or (f"Hall symbol {hall}" if hall else "")
-    symmetry = Symmetry([], "name", said=said)
-    symmetry.settings = [exact] if exact else list(by_name or counted)
-    if not said:
-        symmetry.source = "nothing"
+    counted = by_number(int(number)) if number and number.isdecimal() and 0 < int(number) <= 230 else ()
+    parts = [f"symbol {symbols[0]}"] if symbols else []
+    parts += [f"number {number}"] if number else []
+    said = " and ".join(parts) or (f"Hall symbol {hall}" if hall else "")
     every = ([exact] if exact else []) + [*by_name[:1], *counted[:1]]
-    symmetry.numbers = {s.number for s in every if s.number is not None}
-    symmetry.problem = _contradiction(exact, by_name, symbols, hall, counted, number)
-    return symmetry
+    numbers = frozenset(s.number for s in every if s.number is not None)
+    problem = _contradiction(exact, by_name, symbols, hall, counted, number)
+    return said, (exact,) if exact else by_name or counted, numbers, problem
 
 
-def _first_known(symbols: list[str]) -> tuple[Setting, ...]:
+def _first_known(symbols: tuple[str, ...]) -> tuple[Setting, ...]:
     for symbol in symbols:
         settings = by_symbol(symbol)
         if settings:
@@ -109,7 +118,7 @@ def _first_known(symbols: list[str]) -> tuple[Setting, ...]:
 def _contradiction(
     exact: Setting | None,
     by_name: tuple[Setting, ...],
-    symbols: list[str],
+    symbols: tuple[str, ...],
     hall: str | None,
     counted: tuple[Setting, ...],
     number: str | None,
@@ -132,9 +141,7 @@ def _fitting(named: Symmetry, cell: NDArray[np.float64]) -> Symmetry:
         return named
     fits = [s for s in named.settings if misfit(cell, s.operations.rotations) <= METRIC_TOLERANCE]
     if not fits:
-        named.problem = (
-            named.problem or f"the cell does not have the symmetry of {named.said} ({_shape(cell)})"
-        )
+        named.problem = named.problem or f"the cell does not have the symmetry of {named.said} ({_shape(cell)})"
         fits = named.settings[:1]
     short = named.said.startswith("symbol") and 3 <= (fits[0].number or 0) <= 15
     named.settings = fits[:1] if short else fits

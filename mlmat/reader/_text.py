@@ -74,6 +74,8 @@ def chunks(text: str) -> list[Chunk]:
     """The data blocks of a CIF, each with its exact text; what precedes the first belongs to the first."""
     if "\r" in text and "\n" not in text:
         text = text.replace("\r", "\n")
+    if text.lower().count("data_") < 2:
+        return [Chunk("", text, 0)]
     headers = [m for m in _HEADER.finditer(text) if m.group(1) is not None]
     starts = [0, *(m.start() for m in headers[1:]), len(text)]
     names = [m.group(1) for m in headers] or [""]

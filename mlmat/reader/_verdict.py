@@ -9,13 +9,13 @@ from mlmat.reader._block import Outcome
 MAX_REASON = 300
 
 
-class Refused(ReadError):
+class Refused(ReadError):  # noqa: N818 - reads better where it is caught
     """The block makes no sense as a crystal."""
 
     outcome: Outcome = "rejected"
 
 
-class NotACrystal(Refused):  # noqa: N818 - reads better where it is caught
+class NotACrystal(Refused):
     """There is no structure to be read: the syntax fails, or cell or sites are missing."""
 
     outcome: Outcome = "unreadable"

@@ -122,6 +122,6 @@ def _block(
 
 @cache
 def _parser() -> str:
-    import gemmi
+    from importlib.metadata import version
 
-    return f"mlmat.cif {READER_VERSION} (gemmi {gemmi.__version__})"
+    return f"mlmat.cif {READER_VERSION} (gemmi {version('gemmi')})"

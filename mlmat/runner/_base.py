@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -44,12 +45,14 @@ class Unreadable:
 class WrappedAtomsRunner:
     """Subclass this and implement `run(atoms)`; any ASE calculator can be set up inside it.
 
-    files: one file name, a list of them, or anything with `structures()` (a store, for instance). Keyword
-    parameters of a subclass's `__init__` are its settings (`mlmat screen --set fmax=0.02`).
+    files: one file name, a list of them (folders and `ase.Atoms` may be among them), or anything with `structures()`
+    (a store, for instance). The other parameters of a subclass's `__init__` are its settings (`mlmat screen --set
+    fmax=0.02`). On a worker the object has no files and lives on from one structure to the next.
 
-    Class attributes: `name` (of the method; the module's or class's name where unset), `version` (bump it
-    when the numbers change), `columns` (typed columns with unit: `{"energy": "DOUBLE -- eV, total energy"}`; what
-    is not declared is inferred from the first rows), `batch_atoms` (atoms that one `run_batch` call likes best).
+    Class attributes: `name` (of the method; the module's or class's name where the class sets none), `version` (bump
+    it when the numbers change; where the class sets none, its source is its version), `columns` (typed columns with
+    unit: `{"energy": "DOUBLE -- eV, total energy"}`; what is not declared is inferred from the first rows),
+    `batch_atoms` (atoms that one `run_batch` call likes best).
     """
 
     name: ClassVar[str | None] = None
@@ -64,8 +67,11 @@ class WrappedAtomsRunner:
 
     @classmethod
     def prepare(cls, settings: Mapping[str, Any]) -> Prepared:
-        """Settle settings in the driver: resolve names to files, check what can be checked without computing."""
-        return Prepared(settings=dict(settings), identity=dict(settings))
+        """Settle settings in the driver: resolve names to files, check what can be checked without computing.
+
+        By default all settings make the method, those left at their default, too.
+        """
+        return Prepared(settings=dict(settings), identity=_defaults(cls) | dict(settings))
 
     def open_file(self) -> Iterator[Atoms]:
         """Yield the `ase.Atoms` of every structure in `files`; a file that cannot be read is a warning."""
@@ -86,7 +92,10 @@ class WrappedAtomsRunner:
         yield from read_sources(self.files)
 
     def setup(self) -> None:
-        """Prepare once per worker process: load a model, start a server. Does nothing by default."""
+        """Prepare once per worker: load a model, start a server. Does nothing by default.
+
+        A worker is a process with HTEX, and a thread, with a runner of its own, with `threads`.
+        """
 
     def run(self, atoms: Atoms) -> Any:
         """Compute one structure and return its row, a mapping of column to value (eV, Å, eV/Å, eV/Å³)."""
@@ -103,11 +112,12 @@ class WrappedAtomsRunner:
 
     @property
     def workdir(self) -> Path:
-        """A directory of this run's own, made when first asked for, removed after success, kept after failure."""
+        """A directory of this run's own, made when first asked for, removed after success, kept after failure.
+
+        A runner with a `run_batch` of its own has one for each call of it.
+        """
         if self._scratch is None:
-            parent = self._scratch_parent or Path(tempfile.gettempdir())
-            parent.mkdir(parents=True, exist_ok=True)
-            self._scratch = Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+            self._scratch = _new_directory(self._scratch_parent or Path(tempfile.gettempdir()))
         return self._scratch
 
     def begin_scratch(self, parent: Path) -> None:
@@ -120,4 +130,24 @@ class WrappedAtomsRunner:
         if used is None or keep:
             return used
         shutil.rmtree(used, ignore_errors=True)
+        with suppress(OSError):  # others are at work in it, or have left something there
+            used.parent.rmdir()
         return None
+
+
+def _new_directory(parent: Path) -> Path:
+    """A new directory; tried again when another worker removes the parent, empty a moment ago, in between."""
+    for _ in range(100):
+        parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            return Path(tempfile.mkdtemp(prefix="run-", dir=parent))
+    raise FileNotFoundError(f"{parent}: no scratch directory can be made in it")
+
+
+def _defaults(cls: type[WrappedAtomsRunner]) -> dict[str, Any]:
+    """The defaults of a runner's settings that can be written down."""
+    import inspect
+
+    found = inspect.signature(cls).parameters.items()
+    plain = (bool, int, float, str, type(None))
+    return {name: p.default for name, p in found if name != "files" and isinstance(p.default, plain)}

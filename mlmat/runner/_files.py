@@ -1,4 +1,4 @@
-"""The structures of a runner's own list: files, folders of the reader's formats, atoms, or a store."""
+"""The structures of a runner's own list: files, folders, atoms, or a store."""
 
 from __future__ import annotations
 
@@ -27,8 +27,21 @@ def read_sources(files: Any) -> Iterator[Found]:
     for index, item in enumerate(several):
         if isinstance(item, Atoms):
             yield f"atoms {index}", item
+        elif isinstance(item, (str, os.PathLike)):
+            yield from _read_path(Path(item).expanduser())
         else:
-            yield from read_file(Path(item))
+            yield repr(item), Unreadable(repr(item), f"neither a file name nor ase.Atoms: {item!r:.60}", "TypeError")
+
+
+def _read_path(path: Path) -> Iterator[Found]:
+    from mlmat.reader import reader_for
+
+    if not path.is_dir():
+        yield from read_file(path)
+        return
+    for file in sorted(path.rglob("*")):
+        if file.is_file() and reader_for(file) is not None:
+            yield from read_file(file)
 
 
 def read_file(path: Path) -> Iterator[Found]:
@@ -42,7 +55,7 @@ def read_file(path: Path) -> Iterator[Found]:
             return
         blocks = list(reader.read(path.name, path.read_bytes(), Limits()))
     except OSError as error:
-        yield str(path), Unreadable(str(path), error.strerror or str(error), type(error).__name__)
+        yield str(path), _refused(path, error)
         return
     for block in blocks:
         label = f"{path}[{block.name}]" if len(blocks) > 1 else str(path)
@@ -58,9 +71,14 @@ def _by_ase(path: Path) -> Iterator[Found]:
     try:
         images = read(path, index=":")
     except OSError as error:
-        yield str(path), Unreadable(str(path), error.strerror or str(error), type(error).__name__)
+        yield str(path), _refused(path, error)
     except Exception as error:  # ASE's readers raise whatever a malformed file makes them raise
-        yield str(path), Unreadable(str(path), f"ASE cannot read it: {' '.join(str(error).split())}")
+        why = " ".join(str(error).split()) or type(error).__name__
+        yield str(path), Unreadable(str(path), f"ASE cannot read it: {why}")
     else:
         many = len(images) > 1
         yield from ((f"{path}[{i}]" if many else str(path), atoms) for i, atoms in enumerate(images))
+
+
+def _refused(path: Path, error: OSError) -> Unreadable:
+    return Unreadable(str(path), error.strerror or str(error), type(error).__name__)

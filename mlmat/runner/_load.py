@@ -7,11 +7,14 @@ node needs no copy and an edit during the run changes nothing. An object of a cl
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import inspect
 import json
 import linecache
 import sys
+import threading
+import tokenize
 import types
 from dataclasses import dataclass, field
 from importlib import import_module, metadata
@@ -22,16 +25,20 @@ from mlmat.errors import MlmatError, RunnerError, UsageError
 from mlmat.runner._base import WrappedAtomsRunner
 
 ENTRY_POINTS = "mlmat.runners"
+#: Where the module of a runner file keeps its text.
+SOURCE = "__mlmat_source__"
+_importing = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a worker needs to build a runner."""
+    """What a worker needs to build a runner: a reference (with the text of its file) and settings, or a pickle."""
 
     reference: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
-    source: str | None = None
-    pickled: bytes | None = None
+    # parsl calls repr() on what it sends, with every task.
+    source: str | None = field(default=None, repr=False)
+    pickled: bytes | None = field(default=None, repr=False)
     key: str = ""
 
     def build(self) -> WrappedAtomsRunner:
@@ -43,55 +50,69 @@ class Recipe:
         return make(find(self.reference, self.source), self.settings)
 
 
-def recipe_of(reference: str, settings: dict[str, Any]) -> Recipe:
-    """The recipe of a runner given by name or file."""
-    source = _file_of(reference)[0].read_text() if _is_file(reference) else None
+def recipe_of(reference: str, settings: dict[str, Any], source: str | None = None) -> Recipe:
+    """The recipe of a runner given by name or file; source is the file's text, where it was read already."""
     if _is_file(reference):
         path, name = _file_of(reference)
+        source = source_of(reference) if source is None else source
         reference = f"{path}:{name}" if name else str(path)
     digest = hashlib.sha256(json.dumps([reference, settings, source], default=str, sort_keys=True).encode())
     return Recipe(reference, settings, source, key=digest.hexdigest())
 
 
 def recipe_of_object(runner: WrappedAtomsRunner) -> Recipe:
-    """The recipe of a runner that a user has made; its files stay behind."""
+    """The recipe of a runner that a user has made; its files stay behind. Raises RunnerError."""
     import cloudpickle
 
-    light = runner.__class__.__new__(runner.__class__)
-    light.__dict__.update({name: value for name, value in runner.__dict__.items() if name != "files"}, files=())
     try:
+        light = copy.copy(runner)
+        light.files = ()
         pickled = cloudpickle.dumps(light)
     except Exception as error:
         raise RunnerError(
-            f"{type(runner).__name__} cannot travel to a worker: {error}; make what cannot be pickled in setup()"
+            f"{type(runner).__name__} cannot travel to a worker: {_line(error)}; make what cannot be pickled in setup()"
         ) from error
     return Recipe(pickled=pickled, key=hashlib.sha256(pickled).hexdigest())
 
 
 def find(reference: str, source: str | None = None) -> type[WrappedAtomsRunner]:
     """The runner class of a reference. Raises UsageError for a name that is none, RunnerError for code that fails."""
-    if source is not None or _is_file(reference):
+    if _is_file(reference):
         path, name = _file_of(reference)
-        return _class_in(_module_of_file(path, source), name, reference)
+        text = source_of(reference) if source is None else source
+        return _class_in(_module_of_file(path, text or ""), name, reference)
     entry = next(iter(metadata.entry_points(group=ENTRY_POINTS, name=reference)), None)
     if entry is not None:
-        found: Any = entry.load()
-        return found if inspect.isclass(found) else _class_in(found, "", reference)  # type: ignore[return-value]
+        found = _loaded(reference, entry.load)
+        return _class_in(found, "", reference) if isinstance(found, types.ModuleType) else _runner(found, reference)
     module, _, name = reference.partition(":")
-    dotted = module if "." in module else f"mlmat.runner.{module}"
-    if module.startswith("_"):
+    if not all(part.isidentifier() for part in module.split(".")) or module.startswith("_"):
         raise _unknown(reference)
+    dotted = module if "." in module else f"mlmat.runner.{module}"
+    return _class_in(_loaded(reference, lambda: import_module(dotted), dotted), name, reference)
+
+
+def _loaded(reference: str, load: Any, dotted: str = "") -> Any:
+    """What load returns; whatever a module raises while it is imported is one line."""
     try:
-        return _class_in(import_module(dotted), name, reference)
+        return load()
+    except MlmatError:
+        raise
     except ModuleNotFoundError as error:
-        if error.name and dotted.startswith(error.name):
+        if error.name and f"{dotted}.".startswith(f"{error.name}."):
             raise _unknown(reference) from error
         raise RunnerError(f"runner {reference} needs the package {error.name}, which is not installed") from error
+    except (Exception, SystemExit) as error:
+        raise RunnerError(f"runner {reference} cannot be imported: {_line(error)}") from error
 
 
 def _unknown(reference: str) -> UsageError:
     names = ", ".join(name for name, _ in available())
     return UsageError(f"no runner {reference!r}; there are {names}, or give a file: --runner ./my_runner.py")
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def available() -> list[tuple[str, str]]:
@@ -118,48 +139,76 @@ def _file_of(reference: str) -> tuple[Path, str]:
     return Path(path).expanduser().absolute(), name
 
 
-def _module_of_file(path: Path, source: str | None) -> types.ModuleType:
-    """Run a file as a module of its own; neighbours of the file can be imported from it."""
-    if source is None:
-        if not path.is_file():
-            raise UsageError(f"{path}: there is no such runner file")
-        source = path.read_text()
-    module = types.ModuleType(f"mlmat_runner_file_{path.stem}")
+def source_of(reference: str) -> str | None:
+    """The text of a runner file; None for a reference that is no file. Raises UsageError, RunnerError."""
+    if not _is_file(reference):
+        return None
+    path = _file_of(reference)[0]
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such runner file")
+    try:
+        with tokenize.open(path) as file:  # honours a coding line
+            return file.read()
+    except (OSError, SyntaxError, UnicodeDecodeError) as error:
+        raise RunnerError(f"{path}: the runner file cannot be read: {_line(error)}") from error
+
+
+def _module_of_file(path: Path, source: str) -> types.ModuleType:
+    """Run a file as a module of its own, once per text; neighbours of the file can be imported from it."""
+    digest = hashlib.sha256(f"{path}\n{source}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    name = f"mlmat_runner_file_{path.stem}_{digest}"
+    with _importing:
+        if name not in sys.modules:
+            _run_file(path, source, name)
+        return sys.modules[name]
+
+
+def _run_file(path: Path, source: str, name: str) -> None:
+    module = types.ModuleType(name)
     module.__file__ = str(path)
+    setattr(module, SOURCE, source)
     linecache.cache[str(path)] = (len(source), None, source.splitlines(keepends=True), str(path))
+    # Last, not first: a runner file called mace.py must not hide the package mace from itself.
     if path.parent.is_dir() and str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
-    sys.modules[module.__name__] = module  # dataclasses and pickle look a class's module up there
+    sys.modules[name] = module  # dataclasses and pickle look a class's module up there
     try:
-        exec(compile(source, str(path), "exec"), module.__dict__)
-    except MlmatError:
-        raise
-    except Exception as error:
-        raise RunnerError(f"{path}: the runner file cannot be run: {type(error).__name__}: {error}") from error
-    return module
+        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
+    except BaseException as error:
+        del sys.modules[name]
+        if isinstance(error, (MlmatError, KeyboardInterrupt)):
+            raise
+        raise RunnerError(f"{path}: the runner file cannot be run: {_line(error)}") from error
 
 
 def _class_in(module: types.ModuleType, name: str, reference: str) -> type[WrappedAtomsRunner]:
     """The class asked for, else `Runner`, else the only runner that the module defines."""
-    own = {n: c for n, c in vars(module).items() if inspect.isclass(c) and issubclass(c, WrappedAtomsRunner)}
-    own = {n: c for n, c in own.items() if c.__module__ == module.__name__ or n == "Runner"}
-    wanted = name or ("Runner" if "Runner" in own else "")
-    if wanted in own:
-        return own[wanted]
-    if not wanted and len(own) == 1:
+    if name:
+        return _runner(getattr(module, name, None), reference)
+    found = {n: c for n, c in vars(module).items() if inspect.isclass(c) and issubclass(c, WrappedAtomsRunner)}
+    if "Runner" in found:
+        return found["Runner"]
+    own = {c.__name__: c for c in found.values() if c.__module__ == module.__name__}
+    if len(own) == 1:
         return next(iter(own.values()))
-    choice = f"it has {', '.join(own)}; say which: {module.__name__}:Class" if own else "it defines none"
-    raise UsageError(f"{reference}: no runner class {wanted or 'Runner'}; {choice}")
+    choice = f"it has {', '.join(own)}; say which: {reference}:{next(iter(own))}" if own else "it defines none"
+    raise UsageError(f"{reference}: no runner class Runner; {choice}")
+
+
+def _runner(found: Any, reference: str) -> type[WrappedAtomsRunner]:
+    if inspect.isclass(found) and issubclass(found, WrappedAtomsRunner):
+        return found
+    raise UsageError(f"{reference}: there is no class of this name that subclasses WrappedAtomsRunner")
 
 
 def make(cls: type[WrappedAtomsRunner], settings: dict[str, Any]) -> WrappedAtomsRunner:
     """A runner without files. Raises RunnerError when its `__init__` fails."""
     try:
-        return cls(**settings) if "files" not in _required(cls) else cls([], **settings)
+        return cls([], **settings) if "files" in _required(cls) else cls(**settings)
     except MlmatError:
         raise
     except Exception as error:
-        raise RunnerError(f"{cls.__name__}(…) failed: {type(error).__name__}: {error}") from error
+        raise RunnerError(f"{cls.__name__}(…) failed: {_line(error)}") from error
 
 
 def parameters(cls: type[WrappedAtomsRunner]) -> dict[str, inspect.Parameter]:
@@ -171,69 +220,3 @@ def parameters(cls: type[WrappedAtomsRunner]) -> dict[str, inspect.Parameter]:
 def _required(cls: type[WrappedAtomsRunner]) -> set[str]:
     found = inspect.signature(cls).parameters.values()
     return {p.name for p in found if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
-
-
-def settings_of(cls: type[WrappedAtomsRunner], given: dict[str, str]) -> dict[str, Any]:
-    """Settings with the types that `__init__` wants, from text. Raises UsageError, naming what there is."""
-    known = parameters(cls)
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
-    names = [name for name, p in known.items() if p.kind is not p.VAR_KEYWORD]
-    for name in given:
-        if name not in names and not open_ended:
-            raise UsageError(f"no setting {name!r}; this runner has: {', '.join(names) or 'none'}")
-    missing = [name for name in names if known[name].default is inspect.Parameter.empty and name not in given]
-    if missing:
-        raise UsageError(f"this runner needs --set {missing[0]}=…")
-    return {name: _typed(name, text, known.get(name)) for name, text in given.items()}
-
-
-def _typed(name: str, text: str, parameter: inspect.Parameter | None) -> Any:
-    """A setting's value: as its default or annotation says, else as it looks."""
-    kind = _kind(parameter)
-    if text.lower() in {"none", "null"} and kind is not str:
-        return None
-    try:
-        return _CONVERTERS[kind](text)
-    except ValueError:
-        raise UsageError(f"--set {name}={text}: this setting wants {_WANTED[kind]}") from None
-
-
-def _kind(parameter: inspect.Parameter | None) -> type:
-    if parameter is None:
-        return object
-    if parameter.default is not parameter.empty and type(parameter.default) in _CONVERTERS:
-        return type(parameter.default)
-    named = {"int": int, "float": float, "bool": bool, "str": str}
-    text = (
-        parameter.annotation if isinstance(parameter.annotation, str) else getattr(parameter.annotation, "__name__", "")
-    )
-    return named.get(text.split("|")[0].strip(), object)
-
-
-def _boolean(text: str) -> bool:
-    known = {
-        "true": True,
-        "yes": True,
-        "1": True,
-        "on": True,
-        "false": False,
-        "no": False,
-        "0": False,
-        "off": False,
-    }
-    if text.lower() not in known:
-        raise ValueError(text)
-    return known[text.lower()]
-
-
-def _as_it_looks(text: str) -> Any:
-    for convert in (int, float):
-        try:
-            return convert(text)
-        except ValueError:
-            pass
-    return text
-
-
-_CONVERTERS: dict[type, Any] = {bool: _boolean, int: int, float: float, str: str, object: _as_it_looks}
-_WANTED = {bool: "true or false", int: "a whole number", float: "a number", str: "text", object: "a value"}

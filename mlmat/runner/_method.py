@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmat.runner._load import find, make, recipe_of, settings_of
+from mlmat.errors import MlmatError, RunnerError
+from mlmat.runner._base import WrappedAtomsRunner
+from mlmat.runner._load import SOURCE, find, make, recipe_of, source_of
 from mlmat.runner._rows import arrow_types
+from mlmat.runner._settings import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlmat.runner._base import Prepared, WrappedAtomsRunner
+    from mlmat.runner._base import Prepared
     from mlmat.runner._load import Recipe
 
 
@@ -23,33 +27,57 @@ class Plan:
 
     def __init__(self, reference: str, given: Mapping[str, str], table_name: Any = str) -> None:
         """Find the runner and settle its settings. Raises UsageError, RunnerError, ModelError."""
-        cls = find(reference)
+        source = source_of(reference)
+        cls = find(reference, source)
         arrow_types(cls.columns)
-        self.prepared: Prepared = cls.prepare(settings_of(cls, dict(given)))
+        self.prepared: Prepared = _prepared(cls, settings_of(cls, dict(given)))
         make(cls, dict(self.prepared.settings))
-        self.runner = table_name(cls.name or default_name(cls, reference))
+        self.runner = table_name(name_of(cls, reference))
         self.batch_atoms = cls.batch_atoms
-        self.recipe: Recipe = recipe_of(reference, dict(self.prepared.settings))
-        self.method = method_row(self.runner, version_of(cls, self.recipe.source), self.prepared)
+        self.recipe: Recipe = recipe_of(reference, dict(self.prepared.settings), source)
+        self.method = method_row(self.runner, version_of(cls), self.prepared)
 
 
-def default_name(cls: type[WrappedAtomsRunner], reference: str) -> str:
-    """The class's name, or that of its file or module where the class is just called `Runner`."""
+def _prepared(cls: type[WrappedAtomsRunner], settings: dict[str, Any]) -> Prepared:
+    try:
+        return cls.prepare(settings)
+    except MlmatError:
+        raise
+    except Exception as error:
+        raise RunnerError(f"{cls.__name__}.prepare failed: {type(error).__name__}: {error}") from error
+
+
+def name_of(cls: type[WrappedAtomsRunner], reference: str) -> str:
+    """The name that a class sets, else its own, or that of its file or module where it is just called `Runner`.
+
+    An inherited name is the parent's: what a subclass computes is not the parent's method.
+    """
+    if cls.__dict__.get("name") is not None:
+        return str(cls.__dict__["name"])
     if cls.__name__ != "Runner":
         return cls.__name__
     place = reference.split(":", maxsplit=1)[0]
     return Path(place).stem if ".py" in place else place.rpartition(".")[2]
 
 
-def version_of(cls: type[WrappedAtomsRunner], source: str | None = None) -> str:
-    """The version that a runner declares, else a hash of its source: edited code is another method."""
-    if cls.version is not None:
-        return cls.version
+def version_of(cls: type[WrappedAtomsRunner]) -> str:
+    """The version that a class sets, else a hash of the files it was written in: edited code is another method."""
+    if cls.__dict__.get("version") is not None:
+        return str(cls.__dict__["version"])
+    own = [c for c in cls.__mro__ if issubclass(c, WrappedAtomsRunner) and c is not WrappedAtomsRunner]
+    text = "".join(dict.fromkeys(_text_of(c) for c in own))
+    return "sha256:" + hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:12]
+
+
+def _text_of(cls: type[WrappedAtomsRunner]) -> str:
+    """All of the class's module: its helpers make the numbers, too."""
+    module = sys.modules.get(cls.__module__)
+    if hasattr(module, SOURCE):
+        return str(getattr(module, SOURCE))
     try:
-        text = source if source is not None else inspect.getsource(cls)
+        return inspect.getsource(module or cls)
     except (OSError, TypeError):
-        text = repr(sorted(vars(cls)))
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()[:12]
+        return repr(sorted(vars(cls)))
 
 
 def method_row(runner: str, version: str, prepared: Prepared) -> dict[str, Any]:

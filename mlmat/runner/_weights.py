@@ -124,9 +124,7 @@ def _locked(path: Path) -> Iterator[None]:
 def _build_untrained(part: Path) -> None:
     import subprocess
 
-    import mlmat
-
-    home = str(Path(mlmat.__path__[0]).parent)
+    home = str(Path(__file__).parent.parent.parent)
     paths = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
     done = subprocess.run(
         [sys.executable, "-m", "mlmat.runner._untrained", str(part)],

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import contextmanager
+import time
+import warnings
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,9 @@ from mlmat.errors import QueryError, StoreError, StoreLocked
 from mlmat.store import _journal, _results, _schema, _structures
 from mlmat.store._columns import runner_name
 from mlmat.store._connection import Database
+from mlmat.store._connection import try_lock as _locked
 from mlmat.store._journal import Journal
+from mlmat.store._results import Unmergeable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -74,32 +78,43 @@ class Store:
             return
         if not self.path.parent.is_dir():
             raise StoreError(f"{self.path}: the folder {self.path.parent} does not exist; make it first")
-        with self._writing() as con:
-            _schema.upgrade(con, self.path)
+        self._upgrade()
 
     def check(self) -> None:
         """Bring an older store to this version. Raises StoreError, StoreTooNew."""
         with self.database.read() as con:
             current = _schema.is_current(con, self.path)
         if not current:
-            with self._writing() as con:
-                _schema.upgrade(con, self.path)
+            self._upgrade()
+
+    def _upgrade(self) -> None:
+        with _plain_errors(), self.database.write() as con:
+            _schema.upgrade(con, self.path)
 
     @contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with self.database.read() as con, _plain_errors():
+        with _plain_errors(), self.database.read() as con:
             yield con
 
     @contextmanager
     def _writing(self, timeout: float = 60.0) -> Iterator[duckdb.DuckDBPyConnection]:
-        """One transaction that also merges what dead drivers left in their journals."""
-        with _adopted(self.folder) as orphans:
-            with self.database.write(timeout) as con, _plain_errors():
-                for orphan in orphans:
-                    _results.merge(con, orphan.frames())
-                yield con
-            for orphan in orphans:
-                orphan.clear()
+        """One transaction, after what dead drivers left in their journals was merged."""
+        self._adopt(timeout)
+        with _plain_errors(), self.database.write(timeout) as con:
+            yield con
+
+    def _adopt(self, timeout: float) -> None:
+        """Merge the journals of dead drivers, each by itself: one that cannot be merged must not stop the others."""
+        with ExitStack() as stack:
+            for orphan in [stack.enter_context(closing(o)) for o in _journal.adopt(self.folder / "journal")]:
+                try:
+                    with _plain_errors(), self.database.write(timeout) as con:
+                        _results.merge(con, orphan.frames())
+                except Unmergeable as error:
+                    kept = orphan.set_aside()
+                    warnings.warn(f"results that the store refused are kept in {kept}: {error}", stacklevel=2)
+                else:
+                    orphan.clear()
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -112,7 +127,10 @@ class Store:
     def arrow(self, query: str, parameters: Any = None) -> pa.Table:
         """The result of a read-only query as an Arrow table. Raises QueryError."""
         with self._reading() as con:
-            return con.sql(query, params=parameters).to_arrow_table()
+            found = con.sql(query, params=parameters)
+            if found is None:
+                raise QueryError("this statement returns no table")
+            return found.to_arrow_table()
 
     def execute(self, statement: str) -> pd.DataFrame:
         """Run a statement that may write, in one transaction. Raises QueryError."""
@@ -223,13 +241,9 @@ class Store:
         self.folder.mkdir(parents=True, exist_ok=True)
         fd = os.open(self.folder / f"method-{method_id}.lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _locked_soon(fd):
                 at_work = os.pread(fd, 4096, 0).decode(errors="replace").strip()
-                raise StoreLocked(
-                    f"this method is being computed already by {at_work}; let it finish or stop it"
-                ) from None
+                raise StoreLocked(f"this method is being computed already by {at_work}; let it finish or stop it")
             os.ftruncate(fd, 0)
             os.pwrite(fd, who.encode(), 0)
             yield
@@ -240,24 +254,22 @@ class Store:
         """Who is at work on this store: one line for each living driver."""
         found = []
         for path in self.folder.glob("method-*.lock"):
-            fd = os.open(path, os.O_RDWR)
+            fd = os.open(path, os.O_RDONLY)
             try:
-                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                found.append(os.pread(fd, 4096, 0).decode(errors="replace").strip())
+                if not _locked(fd, fcntl.LOCK_SH):
+                    found.append(os.pread(fd, 4096, 0).decode(errors="replace").strip())
             finally:
                 os.close(fd)
         return found
 
 
-@contextmanager
-def _adopted(folder: Path) -> Iterator[list[Journal]]:
-    orphans = _journal.adopt(folder / "journal")
-    try:
-        yield orphans
-    finally:
-        for orphan in orphans:
-            orphan.close()
+def _locked_soon(fd: int) -> bool:
+    """Take a driver's lock; somebody who only asks who is at work holds it for an instant, too."""
+    for _ in range(5):
+        if _locked(fd, fcntl.LOCK_EX):
+            return True
+        time.sleep(0.02)
+    return False
 
 
 def _atoms_of(table: pa.Table) -> Iterator[Atoms]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlmat.store._connection import rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import duckdb
     import pyarrow as pa
@@ -27,6 +27,10 @@ _INTEGERS = {
     "HUGEINT",
 }
 _NUMBERS = _INTEGERS | {"FLOAT", "DOUBLE"}
+_WIDE = {"UBIGINT", "HUGEINT"}
+_ARRAY = re.compile(r"(.+)\[(\d*)\]")
+#: Comment of a column that the runner did not declare.
+UNDECLARED = "As the runner returned it; it declares no unit"
 
 
 def quoted(name: str) -> str:
@@ -56,47 +60,118 @@ def parse_declaration(text: str) -> tuple[str, str]:
     return ("VARCHAR" if kind.upper() == "STRUCTURE" else kind), comment.strip()
 
 
-def fit_table(con: duckdb.DuckDBPyConnection, runner: str, new: pa.Table, declared: Mapping[str, str]) -> str:
-    """Make or widen table `result_RUNNER` so that the registered rows fit without loss; its name."""
+def one_spelling(tables: Iterable[pa.Table]) -> list[pa.Table]:
+    """Tables whose columns are called alike where only upper and lower case differ, as SQL sees them."""
+    known: dict[str, str] = {}
+    for table in tables:
+        for name in table.column_names:
+            known.setdefault(name.lower(), name)
+    return [_respelled(table, known) for table in tables]
+
+
+def _either(first: pa.ChunkedArray, second: pa.ChunkedArray) -> pa.ChunkedArray:
+    """One column of two, where one row said E and another e."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if first.type != second.type:
+        first, second = first.cast(pa.string()), second.cast(pa.string())
+    return pc.coalesce(first, second)
+
+
+def _respelled(table: pa.Table, known: Mapping[str, str]) -> pa.Table:
+    import pyarrow as pa
+
+    columns: dict[str, pa.ChunkedArray] = {}
+    for name, values in zip(table.column_names, table.columns, strict=True):
+        spelled = known[name.lower()]
+        columns[spelled] = _either(columns[spelled], values) if spelled in columns else values
+    return pa.table(columns)
+
+
+def fit_table(
+    con: duckdb.DuckDBPyConnection, runner: str, offered: Iterable[tuple[str, str]], declared: Mapping[str, str]
+) -> str:
+    """Make or widen table `result_RUNNER` so that columns of these names and types fit without loss; its name."""
     table = f"result_{runner}"
     con.execute(f"CREATE TABLE IF NOT EXISTS {quoted(table)} (result_id UUID NOT NULL)")
-    con.register("new_values", new)
     have = {name.lower(): (name, kind) for name, kind in types(con, table).items()}
-    offered = {name: kind for name, kind in types(con, "new_values").items() if name != "result_id"}
-    wanted = {name: parse_declaration(text)[0] for name, text in declared.items()}
     changed = False
-    for name, kind in {**offered, **wanted}.items():
-        if name.lower() not in have:
-            con.execute(f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(name)} {kind}")
-            changed = True
+    for name, kind in [*offered, *((name, parse_declaration(text)[0]) for name, text in declared.items())]:
+        if name == "result_id" or _is_null(kind):
             continue
-        known, old = have[name.lower()]
-        if (wider := widened(old, kind)) != old:
+        known, old = have.get(name.lower(), (name, None))
+        wider = widened(old, kind) if old else kind
+        if old is None:
+            con.execute(f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(name)} {kind}")
+        elif wider != old:
             con.execute(f"ALTER TABLE {quoted(table)} ALTER COLUMN {quoted(known)} TYPE {wider}")
-            changed = True
-    if changed or not has_view(con, runner):
-        _comment(con, table, declared)
+        changed |= wider != old
+        have[name.lower()] = (known, types(con, table)[known])
+    if _comment(con, table, declared) or changed or not has_view(con, runner):
         make_view(con, runner)
     return table
 
 
 def widened(have: str, new: str) -> str:
     """The narrowest type that holds both without loss."""
-    if have == new or new in {'"NULL"', "NULL"}:
+    if have == new or _is_null(new):
         return have
+    if _is_null(have):
+        return new
+    mine, theirs = _ARRAY.fullmatch(have), _ARRAY.fullmatch(new)
+    if mine and theirs:
+        size = mine[2] if mine[2] == theirs[2] else ""
+        return f"{widened(mine[1], theirs[1])}[{size}]"
     if have in _INTEGERS and new in _INTEGERS:
-        return "BIGINT"
+        return "HUGEINT" if {have, new} & _WIDE else "BIGINT"
     if have in _NUMBERS and new in _NUMBERS:
         return "DOUBLE"
-    if have.endswith("[]") and new.endswith("[]"):
-        return widened(have[:-2], new[:-2]) + "[]"
     return "VARCHAR"
 
 
-def _comment(con: duckdb.DuckDBPyConnection, table: str, declared: Mapping[str, str]) -> None:
-    for name, text in declared.items():
-        comment = parse_declaration(text)[1].replace("'", "''")
-        con.execute(f"COMMENT ON COLUMN {quoted(table)}.{quoted(name)} IS '{comment}'")
+def _is_null(kind: str) -> bool:
+    return kind in {'"NULL"', "NULL"}
+
+
+def comments_of(con: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
+    """Comment of each column that has one."""
+    query = "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = ? AND comment IS NOT NULL"
+    return dict(rows(con, query, [relation]))
+
+
+def set_comments(con: duckdb.DuckDBPyConnection, relation: str, comments: Mapping[str, str]) -> None:
+    """COMMENT ON each of these columns."""
+    for name, text in comments.items():
+        con.execute(f"COMMENT ON COLUMN {quoted(relation)}.{quoted(name)} IS {_text(text)}")
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _comment(con: duckdb.DuckDBPyConnection, table: str, declared: Mapping[str, str]) -> bool:
+    """Give every column of a runner's table its comment; whether any is new."""
+    declarations = {name.lower(): parse_declaration(text)[1] for name, text in declared.items()}
+    have = comments_of(con, table)
+    wanted = {name: declarations.get(name.lower()) or have.get(name) or UNDECLARED for name in types(con, table)}
+    wanted["result_id"] = "The result these values belong to"
+    new = {name: text for name, text in wanted.items() if have.get(name) != text}
+    set_comments(con, table, new)
+    if new:
+        con.execute(
+            f"COMMENT ON TABLE {quoted(table)} IS {_text('What the runner returned, a row per ok result')}"
+        )
+    return bool(new)
+
+
+def inherit_comments(con: duckdb.DuckDBPyConnection, view: str) -> None:
+    """Columns of a view that have no comment get that of the table's column of their name."""
+    known: dict[str, str] = {}
+    for table in ("run", "method", "source", "structure", "result"):
+        known |= comments_of(con, table)
+    have = comments_of(con, view)
+    set_comments(con, view, {n: known[n] for n in types(con, view) if n in known and n not in have})
 
 
 def has_view(con: duckdb.DuckDBPyConnection, name: str) -> bool:
@@ -122,19 +197,20 @@ _VIEW_TAIL = {
 _VIEW_COMMENTS = {
     "structure_id": "The structure handed in",
     "formula": "Reduced formula",
-    "energy": "Total energy of the cell in eV",
+    "space_group": "Hermann-Mauguin symbol of the structure handed in",
     "energy_per_atom": "Energy per atom in eV",
-    "converged": "Whether it converged; NULL where the question makes no sense",
-    "seconds": "Wall time in s; in a batch, its share of the batch",
 }
+#: What runner views are made of: a store whose views were made of something else gets new ones.
+VIEW_RECIPE = repr((_VIEW_COLUMNS, _VIEW_TAIL, _VIEW_COMMENTS))
 
 
 def make_view(con: duckdb.DuckDBPyConnection, runner: str) -> None:
     """View RUNNER: the current ok results of this runner with their structures, all columns typed."""
     table = f"result_{runner}"
     own = [name for name in types(con, table) if name != "result_id"]
-    ours = {n: e for n, e in _VIEW_COLUMNS.items() if n not in own}
-    tail = {n: e for n, e in _VIEW_TAIL.items() if n not in own}
+    taken = {name.lower() for name in own}
+    ours = {n: e for n, e in _VIEW_COLUMNS.items() if n not in taken}
+    tail = {n: e for n, e in _VIEW_TAIL.items() if n not in taken}
     select = [f"{e} AS {quoted(n)}" for n, e in ours.items()]
     select += [f"v.{quoted(n)}" for n in own]
     select += [f"{e} AS {quoted(n)}" for n, e in tail.items()]
@@ -143,12 +219,16 @@ def make_view(con: duckdb.DuckDBPyConnection, runner: str) -> None:
         "JOIN current_result AS r USING (result_id) JOIN method AS m USING (method_id) "
         "LEFT JOIN structure AS s ON s.structure_id = r.structure_id WHERE r.status = 'ok'"
     )
-    con.execute(f"COMMENT ON VIEW {quoted(runner)} IS 'Current ok results of runner {runner}'")
-    comments = dict(rows(con, "SELECT column_name, comment FROM duckdb_columns() WHERE table_name = ?", [table]))
-    comments |= {n: c for n, c in _VIEW_COMMENTS.items() if n in ours or n in tail}
-    for name, text in comments.items():
-        if text and name in {*ours, *own, *tail}:
-            con.execute(f"COMMENT ON COLUMN {quoted(runner)}.{quoted(name)} IS '{text.replace(chr(39), chr(39) * 2)}'")
+    con.execute(f"COMMENT ON VIEW {quoted(runner)} IS {_text(f'Current ok results of runner {runner}')}")
+    theirs = {name: text for name, text in comments_of(con, table).items() if name in own}
+    set_comments(con, runner, theirs | {n: c for n, c in _VIEW_COMMENTS.items() if n in ours})
+    inherit_comments(con, runner)
+
+
+def runner_tables(con: duckdb.DuckDBPyConnection) -> list[str]:
+    """Names of the runners that have a table."""
+    found = rows(con, "SELECT table_name FROM duckdb_tables() WHERE starts_with(table_name, 'result_') ORDER BY ALL")
+    return [name.removeprefix("result_") for (name,) in found]
 
 
 def runner_name(name: str) -> str:

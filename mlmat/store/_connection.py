@@ -93,7 +93,7 @@ class Database:
             try:
                 return duckdb.connect(str(self.path), read_only=read_only, config=_CONFIG)
             except duckdb.IOException as error:
-                if "lock" not in str(error):
+                if "Could not set lock" not in str(error):
                     raise self._refused(error) from error
                 self._last = str(error)
             except duckdb.Error as error:
@@ -108,7 +108,7 @@ class Database:
         self.folder.mkdir(parents=True, exist_ok=True)
         fd = os.open(self.folder / "turnstile", os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            while not _try_lock(fd, fcntl.LOCK_EX):
+            while not try_lock(fd, fcntl.LOCK_EX):
                 if time.monotonic() > deadline:
                     raise StoreLocked(f"{self.path}: other writers did not finish in time; try again")
                 time.sleep(POLL / 2)
@@ -123,7 +123,7 @@ class Database:
         except OSError:
             return
         try:
-            while not _try_lock(fd, fcntl.LOCK_SH) and time.monotonic() < until:
+            while not try_lock(fd, fcntl.LOCK_SH) and time.monotonic() < until:
                 time.sleep(POLL / 2)
         finally:
             os.close(fd)
@@ -134,6 +134,10 @@ class Database:
             return StoreError(f"{self.path}: there is no such store; `mlmat ingest PATH --db {self.path}` makes one")
         if self.path.is_dir():
             return StoreError(f"{self.path}: this is a folder; --db takes the store file")
+        if self.path.stat().st_size == 0:
+            return StoreError(
+                f"{self.path}: an empty file, not a store; remove it and ingest again"
+            )
         if "not a valid DuckDB" in text:
             return StoreError(f"{self.path}: this file is not a DuckDB database; give the store with --db")
         if isinstance(error, PermissionError) or "ermission denied" in text:
@@ -147,7 +151,8 @@ class Database:
         return f"{self.path}: {holder} holds the store open; close it there (a notebook? a DuckDB shell?) and try again"
 
 
-def _try_lock(fd: int, kind: int) -> bool:
+def try_lock(fd: int, kind: int) -> bool:
+    """Take a file lock of a kind if it is free."""
     try:
         fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,7 +1,8 @@
 """The journal: what came back from workers, on disk before anybody is told, until the store has it.
 
 One append-only file per driver in `FILE.d/journal`, locked by its owner for life. A record is a frame with its length
-and checksum; a record cut short by a crash or a full disk ends the file. Merging twice changes nothing (result_id).
+and checksum; one that was cut short or damaged is stepped over, and a copy of the file stays as FILE.damaged. Nothing
+but `clear` ever takes a record away. Merging twice changes nothing (result_id).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{name}.journal"
         self._fd = _own(self.path)
-        self._size = repair(self._fd, self.path)
+        self._size = _keep_damage(self._fd, self.path)
 
     def append(self, frame: bytes) -> None:
         """Keep a frame: on disk when this returns. Raises OSError when it cannot be; what was there stays."""
@@ -57,9 +58,13 @@ class Journal:
         os.ftruncate(self._fd, 0)
         self._size = 0
 
+    def set_aside(self) -> Path:
+        """Rename it to FILE.refused, for what the store would not take; nobody tries again, nothing is lost."""
+        return self.path.rename(self.path.with_suffix(".refused"))
+
     def close(self) -> None:
         """Give the file up; an empty one is removed."""
-        if self._size == 0:
+        if self._size == 0 and os.fstat(self._fd).st_nlink:
             self.path.unlink(missing_ok=True)
         os.close(self._fd)
 
@@ -75,26 +80,32 @@ def adopt(folder: Path) -> list[Journal]:
 
 def waiting(folder: Path) -> tuple[int, int]:
     """Journals that hold something, and how many bytes: what readers report."""
-    sizes = [path.stat().st_size for path in folder.glob("*.journal")]
+    sizes = []
+    for path in folder.glob("*.journal"):
+        with suppress(FileNotFoundError):  # merged and removed since we looked
+            sizes.append(path.stat().st_size)
     return sum(1 for s in sizes if s), sum(sizes)
 
 
 def read(fd: int) -> Iterator[bytes]:
     """The whole frames of an open journal; damaged stretches are stepped over."""
-    return (frame for _, frame in _scan(os.pread(fd, os.fstat(fd).st_size, 0)))
+    return (frame for _, frame in _scan(_content(fd)))
 
 
-def repair(fd: int, path: Path) -> int:
-    """Put aside what is damaged (FILE.damaged) and keep the whole frames; their size in bytes."""
-    data = os.pread(fd, os.fstat(fd).st_size, 0)
-    records = [data[at : at + _HEAD.size + len(frame)] for at, frame in _scan(data)]
-    whole = b"".join(records)
-    if len(whole) < len(data):
+def _content(fd: int) -> bytes:
+    size, parts, at = os.fstat(fd).st_size, [], 0
+    while at < size and (part := os.pread(fd, size - at, at)):  # one call gives 2 GB at most
+        parts.append(part)
+        at += len(part)
+    return b"".join(parts)
+
+
+def _keep_damage(fd: int, path: Path) -> int:
+    """Keep a copy of a journal that holds more than whole frames; its size in bytes."""
+    data = _content(fd)
+    if sum(_HEAD.size + len(frame) for _, frame in _scan(data)) < len(data):
         path.with_suffix(".damaged").write_bytes(data)
-        os.ftruncate(fd, 0)
-        _write_all(fd, whole)
-        os.fdatasync(fd)
-    return len(whole)
+    return len(data)
 
 
 def _scan(data: bytes) -> Iterator[tuple[int, bytes]]:

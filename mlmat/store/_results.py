@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import struct
 from typing import TYPE_CHECKING, Any
 
-from mlmat.errors import StoreError, UsageError
+from mlmat.errors import QueryError, StoreError, UsageError
 from mlmat.frame import unpack
-from mlmat.store._columns import RESERVED, fit_table, insert, quoted
+from mlmat.store._columns import RESERVED, fit_table, insert, one_spelling, quoted, types
 from mlmat.store._connection import rows
 from mlmat.store._schema import views
 from mlmat.store._structures import add_structures, condition
@@ -94,54 +95,94 @@ def _outcomes(include_flagged: bool = False) -> str:
     return "'stored', 'duplicate'" + (", 'flagged'" if include_flagged else "")
 
 
-def merge(con: duckdb.DuckDBPyConnection, frames: Iterable[bytes]) -> int:
-    """Write the rows of frames into their tables; rows that are there already are left. The number of new results."""
-    import pyarrow as pa
+class Unmergeable(QueryError):  # noqa: N818 - as in mlmat.errors
+    """Frames whose rows the tables cannot take, whoever tries."""
 
+
+def merge(con: duckdb.DuckDBPyConnection, frames: Iterable[bytes]) -> int:
+    """Write the rows of frames into their tables; rows that are there already are left. The number of new results.
+
+    Raises Unmergeable.
+    """
+    import duckdb
+
+    try:
+        return _merge(con, frames)
+    except (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError) as error:
+        raise Unmergeable(str(error).splitlines()[0]) from error
+    except (ValueError, TypeError, KeyError, struct.error) as error:  # pyarrow's errors are among them
+        raise Unmergeable(f"{type(error).__name__}: {error}") from error
+
+
+def _merge(con: duckdb.DuckDBPyConnection, frames: Iterable[bytes]) -> int:
     parts: dict[str, list[pa.Table]] = {}
     for frame in frames:
         for name, table in unpack(frame).items():
             parts.setdefault(name, []).append(table)
-    tables = {name: pa.concat_tables(some, promote_options="permissive") for name, some in parts.items()}
-    if "result" not in tables:
-        return 0
-    fresh = _merge_results(con, tables.pop("result"))
-    if "structure" in tables:
-        add_structures(con, tables.pop("structure"))
-    if "produced" in tables:
-        con.register("new_produced", tables.pop("produced"))
-        con.execute(
-            "CREATE OR REPLACE TEMP TABLE fresh_produced AS SELECT * FROM new_produced "
-            "WHERE result_id::UUID IN (SELECT result_id FROM fresh_result)"
-        )
-        insert(con, "produced", "fresh_produced")
-    for name, table in tables.items():
-        _merge_values(con, name.removeprefix("values:"), table)
+    con.execute("CREATE OR REPLACE TEMP TABLE fresh_result AS FROM result LIMIT 0")
+    fresh = sum(_merge_results(con, table) for table in _joined(parts.pop("result", [])))
+    for table in _joined(parts.pop("structure", [])):
+        add_structures(con, table)
+    for table in _joined(parts.pop("produced", [])):
+        _add_fresh(con, "produced", table, "result_id, role")
+    for name, tables in parts.items():
+        _merge_values(con, name.removeprefix("values:"), tables)
     return fresh
 
 
+def _joined(tables: list[pa.Table]) -> list[pa.Table]:
+    """Tables as one, or as they are where a column is a number in one and a text or a list in another."""
+    import pyarrow as pa
+
+    try:
+        return [pa.concat_tables(tables, promote_options="permissive")] if tables else []
+    except pa.ArrowException:
+        return tables
+
+
 def _merge_results(con: duckdb.DuckDBPyConnection, new: pa.Table) -> int:
-    con.register("new_results", new)
+    con.register("new_result", new)
     con.execute(
         """
-        CREATE OR REPLACE TEMP TABLE fresh_result AS
-        SELECT * REPLACE (result_id::UUID AS result_id) FROM new_results
+        CREATE OR REPLACE TEMP TABLE fresh AS
+        SELECT * REPLACE (result_id::UUID AS result_id) FROM new_result
         WHERE result_id::UUID NOT IN (SELECT result_id FROM result)
         QUALIFY row_number() OVER (PARTITION BY result_id) = 1
         """
     )
-    insert(con, "result", "fresh_result")
-    return int(rows(con, "SELECT count(*) FROM fresh_result")[0][0])
+    insert(con, "result", "fresh")
+    insert(con, "fresh_result", "fresh")
+    return int(rows(con, "SELECT count(*) FROM fresh")[0][0])
 
 
-def _merge_values(con: duckdb.DuckDBPyConnection, runner: str, new: pa.Table) -> None:
-    declared = json.loads((new.schema.metadata or {}).get(b"mlmat.columns", b"{}"))
-    table = fit_table(con, runner, new, declared)
+def _add_fresh(con: duckdb.DuckDBPyConnection, table: str, new: pa.Table, key: str) -> None:
+    """Insert the rows that belong to new results, each once."""
+    con.register("new_rows", new)
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE fresh_values AS SELECT * FROM new_values "
-        "WHERE result_id::UUID IN (SELECT result_id FROM fresh_result)"
+        f"""
+        CREATE OR REPLACE TEMP TABLE fresh_rows AS
+        SELECT * REPLACE (result_id::UUID AS result_id) FROM new_rows
+        WHERE result_id::UUID IN (SELECT result_id FROM fresh_result)
+        QUALIFY row_number() OVER (PARTITION BY {key}) = 1
+        """
     )
-    insert(con, table, "fresh_values")
+    con.execute(f"DELETE FROM fresh_rows WHERE ({key}) IN (SELECT ({key}) FROM {quoted(table)})")
+    insert(con, table, "fresh_rows")
+
+
+def _merge_values(con: duckdb.DuckDBPyConnection, runner: str, tables: list[pa.Table]) -> None:
+    declared: dict[str, str] = {}
+    for table in tables:
+        declared |= json.loads((table.schema.metadata or {}).get(b"mlmat.columns", b"{}"))
+    parts = _joined(one_spelling(tables))
+    name = fit_table(con, runner, [kinds for part in parts for kinds in _kinds(con, part)], declared)
+    for part in parts:
+        _add_fresh(con, name, part, "result_id")
+
+
+def _kinds(con: duckdb.DuckDBPyConnection, table: pa.Table) -> Iterable[tuple[str, str]]:
+    con.register("new_rows", table)
+    return types(con, "new_rows").items()
 
 
 def status_tables(con: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, Any]]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmat.errors import StoreError, StoreTooNew
+from mlmat.store._columns import VIEW_RECIPE, inherit_comments, make_view, runner_tables
 from mlmat.store._connection import rows
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def views() -> dict[str, str]:
 @cache
 def fingerprint() -> str:
     """Hash of all views: tells whether a store has those of this version."""
-    return hashlib.sha256("\0".join(views().values()).encode()).hexdigest()[:16]
+    return hashlib.sha256("\0".join([*views().values(), VIEW_RECIPE]).encode()).hexdigest()[:16]
 
 
 def newest() -> int:
@@ -79,6 +80,9 @@ def upgrade(con: duckdb.DuckDBPyConnection, path: Path) -> None:
         if number > version:
             con.execute(file.read_text())
             con.execute("INSERT INTO mlmat_schema (version, name) VALUES (?, ?)", [number, file.stem])
-    for sql in views().values():
+    for name, sql in views().items():
         con.execute(sql)
+        inherit_comments(con, name)
+    for runner in runner_tables(con):
+        make_view(con, runner)
     con.execute(f"COMMENT ON TABLE mlmat_schema IS 'Migrations that this store has seen; views {fingerprint()}'")

@@ -23,57 +23,96 @@ GEOMETRY = (
 
 
 def changed_files(con: duckdb.DuckDBPyConnection, files: pa.Table) -> list[str]:
-    """Of the files (path, size, mtime_ns) those that the ledger does not hold as they are."""
+    """Of the files (path, size, mtime_ns) those that the ledger does not hold as they are.
+
+    A file that could not even be opened has no hash there: it is tried again, because permissions and disks recover.
+    """
     con.register("files", files)
     found = rows(
         con,
         """
         SELECT path FROM files
-        ANTI JOIN (SELECT DISTINCT path, file_size, file_mtime_ns FROM source WHERE current) AS s
+        ANTI JOIN (SELECT DISTINCT path, file_size, file_mtime_ns FROM source
+                   WHERE current AND file_sha256 <> '') AS s
         ON files.path = s.path AND files.size = s.file_size AND files.mtime_ns = s.file_mtime_ns
         """,
     )
     return [path for (path,) in found]
 
 
+#: What a later reading of the same file must find again for its rows to stay. Who was first is not the file's matter.
+_FINDINGS = """list(hash(
+    block_index, block, file_sha256, file_size, parser, structure_id, warnings, chemical_formula, declared_formula,
+    CASE WHEN outcome NOT IN ('stored', 'duplicate') THEN [outcome, reason] END
+) ORDER BY block_index)"""
+
+
 def add(con: duckdb.DuckDBPyConnection, sources: pa.Table, structures: pa.Table | None) -> list[tuple[str, int]]:
     """Write blocks and the structures they became; the number of blocks by outcome, and of files that did not change.
 
-    A block whose structure another block has stored already becomes a `duplicate` of it. Earlier rows of the same
-    path are no longer current.
+    Earlier rows of the same path are no longer current. Of the current blocks with one structure the oldest is
+    `stored`, the others are `duplicate`s of it.
     """
     con.register("new_sources", sources)
     con.execute("CREATE OR REPLACE TEMP TABLE judged AS FROM source LIMIT 0")
     insert(con, "judged", "new_sources")
     unchanged = _touch(con)
+    con.execute(
+        """
+        CREATE OR REPLACE TEMP TABLE affected AS
+        SELECT structure_id FROM judged WHERE structure_id IS NOT NULL
+        UNION SELECT structure_id FROM source SEMI JOIN judged USING (path) WHERE current AND structure_id IS NOT NULL
+        """
+    )
     con.execute("UPDATE source SET current = false WHERE current AND path IN (SELECT path FROM judged)")
     if structures is not None:
         add_structures(con, structures)
+    insert(con, "source", "judged")
+    _say_who_was_first(con)
+    found = rows(con, "SELECT outcome, count(*) FROM source SEMI JOIN judged USING (source_id) GROUP BY outcome")
+    return [*found, ("unchanged", unchanged)]
+
+
+def _say_who_was_first(con: duckdb.DuckDBPyConnection) -> None:
+    """Outcome and reason of the blocks whose structure was gained or lost by another block just now."""
     con.execute(
         """
-        UPDATE judged SET outcome = 'duplicate', reason = 'same structure as ' || first.path || first.block
-        FROM (
-            SELECT structure_id, source_id, path, coalesce(' [' || block || ']', '') AS block
-            FROM (SELECT * FROM source WHERE current UNION ALL SELECT * FROM judged)
-            WHERE outcome IN ('stored', 'duplicate')
-            QUALIFY row_number() OVER (PARTITION BY structure_id ORDER BY outcome DESC, source_id) = 1
-        ) AS first
-        WHERE judged.outcome = 'stored' AND judged.structure_id = first.structure_id
-            AND judged.source_id <> first.source_id
+        CREATE OR REPLACE TEMP TABLE first AS
+        SELECT structure_id, min(source_id) AS source_id,
+            'same structure as ' || arg_min(path || coalesce(' [' || nullif(block, '') || ']', ''), source_id) AS text
+        FROM source SEMI JOIN affected USING (structure_id)
+        WHERE current AND outcome IN ('stored', 'duplicate')
+        GROUP BY structure_id
         """
     )
-    insert(con, "source", "judged")
-    return [*rows(con, "SELECT outcome, count(*) FROM judged GROUP BY outcome"), ("unchanged", unchanged)]
+    con.execute(
+        """
+        UPDATE source SET
+            outcome = CASE WHEN source.source_id = first.source_id THEN 'stored' ELSE 'duplicate' END,
+            reason = CASE WHEN source.source_id <> first.source_id THEN first.text END
+        FROM first
+        WHERE source.structure_id = first.structure_id AND source.current
+            AND source.outcome IN ('stored', 'duplicate')
+            AND CASE WHEN source.source_id = first.source_id THEN source.outcome <> 'stored'
+                ELSE source.outcome <> 'duplicate' OR source.reason IS DISTINCT FROM first.text END
+        """
+    )
 
 
 def _touch(con: duckdb.DuckDBPyConnection) -> int:
-    """Files that were touched, not changed: take over their time and leave their rows alone; how many."""
+    """Files in which nothing else was found than before: take over their time and leave their rows alone; how many."""
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE touched AS SELECT DISTINCT path, file_mtime_ns FROM judged "
-        "SEMI JOIN (SELECT path, file_sha256, parser FROM source WHERE current) AS s USING (path, file_sha256, parser)"
+        f"""
+        CREATE OR REPLACE TEMP TABLE touched AS
+        SELECT path, file_mtime_ns
+        FROM (SELECT path, any_value(file_mtime_ns) AS file_mtime_ns, {_FINDINGS} AS found FROM judged GROUP BY path)
+        JOIN (SELECT path, {_FINDINGS} AS found FROM source SEMI JOIN judged USING (path) WHERE current GROUP BY path)
+        USING (path, found)
+        """
     )
     con.execute(
-        "UPDATE source SET file_mtime_ns = t.file_mtime_ns FROM touched AS t WHERE source.path = t.path AND current"
+        "UPDATE source SET file_mtime_ns = t.file_mtime_ns FROM touched AS t "
+        "WHERE source.path = t.path AND current AND source.file_mtime_ns <> t.file_mtime_ns"
     )
     con.execute("DELETE FROM judged WHERE path IN (SELECT path FROM touched)")
     return int(rows(con, "SELECT count(*) FROM touched")[0][0])
@@ -94,6 +133,7 @@ def add_structures(con: duckdb.DuckDBPyConnection, structures: pa.Table) -> None
 
 def resolve(con: duckdb.DuckDBPyConnection, prefix: str) -> str:
     """The full id for an id or its unambiguous beginning. Raises StoreError."""
+    prefix = prefix.strip().lower()
     if not re.fullmatch(r"[0-9a-f]{1,64}", prefix):
         raise StoreError(
             f'{prefix!r} is not a structure id; ids are hexadecimal, see `mlmat sql "SELECT * FROM structure"`'

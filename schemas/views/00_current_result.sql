@@ -5,7 +5,7 @@ FROM (
     SELECT
         *,
         row_number() OVER (
-            PARTITION BY method_id, coalesce(external_id, structure_id)
+            PARTITION BY method_id, coalesce(external_id, structure_id, result_id::VARCHAR)
             ORDER BY status = 'ok' DESC, finished_at DESC, result_id DESC
         ) AS place
     FROM result

@@ -12,11 +12,11 @@ SELECT
     d.structure_id
 FROM source AS d
 JOIN structure AS s USING (structure_id)
-JOIN (
+LEFT JOIN (
     SELECT structure_id, path, member, block, file_sha256
     FROM source
-    WHERE outcome IN ('stored', 'flagged') AND current
-    QUALIFY row_number() OVER (PARTITION BY structure_id ORDER BY outcome DESC, source_id) = 1
+    WHERE outcome = 'stored' AND current
+    QUALIFY row_number() OVER (PARTITION BY structure_id ORDER BY source_id) = 1
 ) AS o USING (structure_id)
 WHERE d.outcome = 'duplicate' AND d.current
 ORDER BY formula, d.path, d.block_index;
@@ -24,3 +24,6 @@ COMMENT ON VIEW duplicates IS 'Blocks that describe a structure that another blo
 COMMENT ON COLUMN duplicates.path IS 'File of the duplicate';
 COMMENT ON COLUMN duplicates.first_path IS 'File that gave the structure';
 COMMENT ON COLUMN duplicates.same_file_content IS 'Whether both files are equal byte for byte';
+COMMENT ON COLUMN duplicates.formula IS 'Reduced formula';
+COMMENT ON COLUMN duplicates.first_member IS 'Member, when that file is an archive';
+COMMENT ON COLUMN duplicates.first_block IS 'Data block that gave the structure';

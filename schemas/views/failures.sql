@@ -24,3 +24,4 @@ COMMENT ON COLUMN failures.error_class IS 'Class of the error';
 COMMENT ON COLUMN failures.error_message IS 'Message of the error; the traceback is in result and in mlmat show ID';
 COMMENT ON COLUMN failures.seconds IS 'Wall time in s';
 COMMENT ON COLUMN failures.workdir IS 'Scratch directory that was kept';
+COMMENT ON COLUMN failures.formula IS 'Reduced formula';

@@ -46,3 +46,7 @@ COMMENT ON COLUMN method_comparison.mean_difference IS 'Mean of b minus a, in eV
 COMMENT ON COLUMN method_comparison.mae IS 'Mean absolute difference in eV/atom';
 COMMENT ON COLUMN method_comparison.rmse IS 'Root mean square difference in eV/atom';
 COMMENT ON COLUMN method_comparison.spearman IS 'Spearman rank correlation; NULL where a ranking has one value only';
+COMMENT ON COLUMN method_comparison.method_a IS 'One method';
+COMMENT ON COLUMN method_comparison.method_b IS 'The other method';
+COMMENT ON COLUMN method_comparison.method_id_a IS 'Id of method_a';
+COMMENT ON COLUMN method_comparison.method_id_b IS 'Id of method_b';

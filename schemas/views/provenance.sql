@@ -5,11 +5,12 @@ WITH origin AS (
     SELECT structure_id, path, member, block, parser, file_sha256
     FROM source
     WHERE structure_id IS NOT NULL
-    QUALIFY row_number() OVER (PARTITION BY structure_id ORDER BY source_id) = 1
+    QUALIFY row_number() OVER (PARTITION BY structure_id ORDER BY current DESC, source_id) = 1
 ),
 parent AS (
     SELECT structure_id, parent_id
     FROM produced
+    WHERE parent_id <> structure_id
     QUALIFY row_number() OVER (PARTITION BY structure_id ORDER BY result_id) = 1
 )
 SELECT
@@ -58,3 +59,5 @@ COMMENT ON COLUMN provenance.energy IS 'Total energy of the cell in eV';
 COMMENT ON COLUMN provenance.path IS 'File that the structure, or the structure it was relaxed from, came from';
 COMMENT ON COLUMN provenance.parent_id IS 'The structure it was relaxed from, when no file gave it';
 COMMENT ON COLUMN provenance.seconds IS 'Wall time in s; in a batch, its share of the batch';
+COMMENT ON COLUMN provenance.formula IS 'Reduced formula';
+COMMENT ON COLUMN provenance.run_started_at IS 'Start of the run';

@@ -1,0 +1,91 @@
+"""Pending structures as batches: what travels together, and how much of it.
+
+A batch should take a few seconds in its worker: long enough for transport to vanish, short enough to stop soon.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mlmat.errors import StoreLocked
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mlmat.store import Store
+
+#: Seconds of work that a batch should take.
+BATCH_SECONDS = 4.0
+#: Structures in one batch at most, and read ahead of their computation.
+BATCH_MAX, AHEAD = 2_000, 20_000
+
+
+@dataclass(slots=True)
+class Batch:
+    """Structures that travel together, and how often they were lost."""
+
+    ids: list[str]
+    sites: list[int]
+    geometry: pa.Table
+    lost: int = 0
+
+    def halves(self) -> list[Batch]:
+        """The batch in two, so that the guilty structure is alone in the end."""
+        middle = len(self.ids) // 2
+        parts = [(slice(0, middle), 0, middle), (slice(middle, None), middle, len(self.ids) - middle)]
+        return [Batch(self.ids[s], self.sites[s], self.geometry.slice(at, n)) for s, at, n in parts]
+
+
+class Feed:
+    """Pending structures as batches of a size that is learnt from what the last ones took."""
+
+    def __init__(self, store: Store, pending: pa.Table, batch_atoms: int) -> None:
+        self._store = store
+        self._ids: list[str] = pending["structure_id"].to_pylist()
+        self._sites: list[int] = pending["nsites"].to_pylist()
+        self._at = 0
+        self._ahead_from = 0
+        self._ahead: pa.Table | None = None
+        self.atoms_per_batch = float(batch_atoms)
+        self._again: deque[Batch] = deque()
+
+    def __bool__(self) -> bool:
+        return bool(self._again) or self._at < len(self._ids)
+
+    def next(self) -> Batch | None:
+        """The next batch; None when the store is held by somebody and nothing was read ahead."""
+        if self._again:
+            return self._again.popleft()
+        end, atoms = self._at, 0
+        while end < len(self._ids) and end - self._at < BATCH_MAX and (atoms < self.atoms_per_batch or end == self._at):
+            atoms += self._sites[end]
+            end += 1
+        geometry = self._read(end)
+        if geometry is None:
+            return None
+        batch = Batch(self._ids[self._at : end], self._sites[self._at : end], geometry)
+        self._at = end
+        return batch
+
+    def _read(self, end: int) -> pa.Table | None:
+        if self._ahead is None or end > self._ahead_from + self._ahead.num_rows:
+            try:
+                self._ahead = self._store.geometry(self._ids[self._at : self._at + AHEAD])
+            except StoreLocked:
+                return None
+            self._ahead_from = self._at
+        return self._ahead.slice(self._at - self._ahead_from, end - self._at)
+
+    def give_back(self, batches: list[Batch]) -> None:
+        """Hand batches out again, before anything new."""
+        self._again.extend(batches)
+
+    def learn(self, batch: Batch, seconds: float) -> None:
+        """Size the next batches by what this one took in the worker."""
+        if seconds <= 0:
+            return
+        fitting = sum(batch.sites) * BATCH_SECONDS / seconds
+        # At most doubled each time: the first batches pay for loading the model or meet easy structures.
+        self.atoms_per_batch = max(1.0, min(fitting, self.atoms_per_batch * 2))

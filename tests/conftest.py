@@ -1,0 +1,40 @@
+"""What every test may use: an empty store, and the shared data where it is there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from mlmat.store import Store, open_store
+
+# A shared machine stalls now and then: no deadline for one example.
+settings.register_profile("mlmat", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("mlmat")
+
+
+@pytest.fixture(scope="session")
+def empty_store_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("empty") / "empty.duckdb"
+    open_store(path, create=True)
+    return path
+
+
+@pytest.fixture
+def store(empty_store_file: Path, tmp_path: Path) -> Store:
+    """A store of this test's own, empty."""
+    return Store(shutil.copy(empty_store_file, tmp_path / "store.duckdb"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of shared data ($MLMAT_SHARED or ../shared)."""
+    path = Path(os.environ.get("MLMAT_SHARED", Path(__file__).parents[2] / "shared")).absolute()
+    if not (path / "data").is_dir():
+        warnings.warn(f"{path}/data is not there: tests on shared data are skipped", stacklevel=1)
+        pytest.skip(f"no shared data in {path}; set MLMAT_SHARED")
+    return path

@@ -1,0 +1,250 @@
+"""Batches on a worker: outcomes, frames, scratch, and a runner that misbehaves in the midst of others."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ase import Atoms
+from ase.build import bulk
+
+from mlmat import frame
+from mlmat.runner import WrappedAtomsRunner
+from mlmat.runner._load import Recipe, recipe_of_object
+from mlmat.runner._task import Ticket, describe, failure_frame, pack_batch, run_each, run_task
+from mlmat.structure import structure_id, to_row
+
+CRYSTALS = [bulk("Cu"), bulk("Al"), bulk("Au"), bulk("Ni")]
+IDS = [structure_id(atoms) for atoms in CRYSTALS]
+
+
+@pytest.fixture
+def ticket(tmp_path):
+    return Ticket("run", "method", "mine", str(tmp_path / "scratch"), attempts=2)
+
+
+class Runner(WrappedAtomsRunner):
+    """Returns what `rows` holds for an element; raises it where it is an exception."""
+
+    columns = {"energy": "DOUBLE -- eV", "gap": "DOUBLE -- eV"}  # noqa: RUF012
+
+    def __init__(self, **rows):
+        super().__init__()
+        self.rows = rows
+
+    def run(self, atoms):
+        found = self.rows.get(str(atoms.symbols), {"energy": 1.0})
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+
+class BatchRunner(Runner):
+    def __init__(self, returns):
+        super().__init__()
+        self.returns = returns
+
+    def run_batch(self, batch):
+        (self.workdir / "log").write_text("x")
+        return self.returns(batch) if callable(self.returns) else self.returns
+
+
+def outcomes(runner, ticket) -> tuple[dict, list[dict]]:
+    packed = pack_batch(runner, ticket, IDS, CRYSTALS)
+    tables = frame.unpack(packed)
+    return tables, tables["result"].to_pylist()
+
+
+def test_results_say_who_when_where(ticket):
+    tables, results = outcomes(Runner(), ticket)
+    assert [r["structure_id"] for r in results] == IDS
+    first = results[0]
+    assert (first["run_id"], first["method_id"], first["attempt"], first["status"]) == ("run", "method", 2, "ok")
+    assert (first["host"], first["pid"]) == (socket.gethostname(), os.getpid())
+    assert 0 <= first["seconds"] < 1
+    assert first["finished_at"].tzinfo is not None
+    assert first["energy"] == 1.0
+    assert len({r["result_id"] for r in results}) == 4
+    assert tables["values:mine"]["result_id"].to_pylist() == [r["result_id"] for r in results]
+    assert not Path(ticket.scratch).exists()
+
+
+class BrokenText(Exception):
+    def __str__(self):
+        raise RuntimeError("not even this")
+
+
+class Abandon(BaseException):
+    pass
+
+
+class Trap:
+    def __getattr__(self, name):
+        raise RuntimeError(f"hands off {name}")
+
+
+RECURSIVE: list = []
+RECURSIVE.append(RECURSIVE)
+
+
+@pytest.mark.parametrize(
+    ("bad", "error_class", "message"),
+    [
+        (ValueError("two\nlines"), "ValueError", "two lines"),
+        (ValueError(), "ValueError", "ValueError"),
+        (UnicodeError("caf\udc80"), "UnicodeError", "caf\\udc80"),
+        (BrokenText(), "BrokenText", "BrokenText"),
+        (SystemExit(2), "SystemExit", "2"),
+        (Abandon("enough"), "Abandon", "enough"),
+        (ValueError("x" * 9_999), "ValueError", "x" * 500),
+        ({"energy": float("nan")}, "BadRow", "column energy: must be a finite number in eV, not nan"),
+        ({"energy": 10**400}, "BadRow", "column energy: this number is too large to be an energy in eV"),
+        ({"gap": "wide"}, "BadRow", "column gap: "),
+        ({"x": {1, 2}}, "BadRow", "column x: a set cannot be stored"),
+        ({"x": Trap()}, "BadRow", "what run returned cannot be stored: hands off"),
+        ({"x": RECURSIVE}, "BadRow", "what run returned cannot be stored: "),
+        ({"x": Atoms()}, "BadRow", "column x: a structure without atoms"),
+        ({"x": Atoms("H", [[np.nan, 0, 0]])}, "BadRow", "column x: the positions or the cell"),
+        ({"x": Atoms("H", cell=np.ones((3, 3)), pbc=True)}, "BadRow", "what run returned cannot be stored: "),
+        (None, "BadRow", "run must return a mapping"),
+        (ValueError, "BadRow", "column value: a type cannot be stored"),
+    ],
+)
+def test_one_bad_structure_harms_no_other(ticket, bad, error_class, message):
+    tables, results = outcomes(Runner(Al=bad), ticket)
+    assert [r["status"] for r in results] == ["ok", "failed", "ok", "ok"]
+    assert results[1]["error_class"] == error_class
+    assert results[1]["error_message"].startswith(message)
+    assert results[1]["traceback"]
+    assert results[1]["energy"] is None
+    assert tables["values:mine"].num_rows == 3
+
+
+def test_an_interrupt_is_not_the_structures_failure(ticket):
+    with pytest.raises(KeyboardInterrupt):
+        outcomes(Runner(Al=KeyboardInterrupt()), ticket)
+    with pytest.raises(KeyboardInterrupt):
+        outcomes(BatchRunner(lambda _: list(run_each(Runner(Al=KeyboardInterrupt()), CRYSTALS))), ticket)
+
+
+def test_structures_in_a_row_are_rows_of_their_own(ticket):
+    relaxed = bulk("Al", a=4.1)
+    tables, results = outcomes(Runner(Al={"energy": 1.0, "relaxed": relaxed, "inner": {"cell": bulk("Pd")}}), ticket)
+    assert tables["structure"].to_pylist()[0]["structure_id"] == to_row(relaxed)["structure_id"]
+    links = {row["role"]: row for row in tables["produced"].to_pylist()}
+    assert set(links) == {"relaxed", "inner_cell"}
+    assert links["relaxed"]["parent_id"] == IDS[1]
+    assert links["relaxed"]["structure_id"] == structure_id(relaxed)
+    assert links["relaxed"]["result_id"] == results[1]["result_id"]
+    assert structure_id(relaxed) in tables["values:mine"]["relaxed"].to_pylist()
+
+
+def test_a_frame_counts_what_is_in_it(ticket):
+    meta = frame.meta_of(pack_batch(Runner(Al=ValueError("x")), ticket, IDS, CRYSTALS))
+    assert (meta["ok"], meta["failed"]) == (3, 1)
+    assert meta["seconds"] >= 0
+
+
+def test_a_batch_of_failures_has_no_values(ticket):
+    tables, _ = outcomes(Runner(Cu=None, Al=None, Au=None, Ni=None), ticket)
+    assert list(tables) == ["result"]
+
+
+ROW = {"energy": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("returns", "failures"),
+    [
+        ([ROW] * 4, [None] * 4),
+        (lambda batch: (ROW for _ in batch), [None] * 4),
+        ([ROW, ValueError("x"), None, SystemExit(1)], [None, "ValueError", "BadRow", "SystemExit"]),
+        ([ROW] * 3, ["BadRow"] * 4),
+        (iter([ROW] * 5), ["BadRow"] * 4),
+        (None, ["TypeError"] * 4),
+        (lambda batch: 1 / 0, ["ZeroDivisionError"] * 4),
+        (lambda batch: (1 / 0 for _ in batch), ["ZeroDivisionError"] * 4),
+        (lambda batch: run_each(Runner(Au=OSError("disk")), batch), [None, None, "OSError", None]),
+    ],
+)
+def test_whatever_run_batch_returns(ticket, returns, failures):
+    _, results = outcomes(BatchRunner(returns), ticket)
+    assert [r["error_class"] for r in results] == failures
+    for result in results:
+        kept = result["workdir"]
+        assert (kept is None) == (result["status"] == "ok")
+        assert kept is None or (Path(kept) / "log").exists()
+    assert Path(ticket.scratch).exists() == any(failures)
+
+
+class Scratch(Runner):
+    def run(self, atoms):
+        (self.workdir / "input").write_text(str(atoms.symbols))
+        return super().run(atoms)
+
+
+def test_the_scratch_of_a_failure_is_kept(ticket):
+    _, results = outcomes(Scratch(Al=ValueError("x"), Au={"gap": "wide"}), ticket)
+    kept = [r["workdir"] for r in results]
+    assert kept[0] is kept[3] is None
+    assert (Path(kept[1]) / "input").read_text() == "Al"
+    assert (Path(kept[2]) / "input").read_text() == "Au"
+    assert len(list(Path(ticket.scratch).iterdir())) == 2
+
+
+def test_scratch_without_a_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    runner = Scratch()
+    runner.run(CRYSTALS[0])
+    assert runner.workdir == runner.workdir
+    assert (runner.workdir / "input").exists()
+    assert runner.end_scratch(keep=False) is None
+    assert runner.end_scratch(keep=False) is None
+
+
+class Setup(Runner):
+    count = 0
+
+    def setup(self):
+        type(self).count += 1
+        if self.rows.get("fails"):
+            raise OSError("no model")
+
+
+def geometry():
+    import pyarrow as pa
+
+    return frame.to_ipc(pa.Table.from_pylist([to_row(atoms) for atoms in CRYSTALS]))
+
+
+def test_setup_once_for_many_batches(ticket):
+    recipe = recipe_of_object(Setup())
+    for _ in range(3):
+        assert frame.meta_of(run_task(recipe, ticket, geometry()))["ok"] == 4
+    assert Setup.count == 1
+
+
+@pytest.mark.parametrize(
+    "recipe", [recipe_of_object(Setup(fails=True)), Recipe("./gone.py", source="1/0", key="x"), Recipe("none", key="y")]
+)
+def test_a_runner_that_cannot_start_is_a_note_and_no_failure(ticket, recipe):
+    packed = run_task(recipe, ticket, geometry())
+    meta = frame.meta_of(packed)
+    assert socket.gethostname() in meta["broken"]
+    assert len(meta["broken"].splitlines()) == 1
+    assert "Traceback" in meta["traceback"]
+    assert frame.unpack(packed) == {}
+
+
+def test_the_frame_of_a_lost_structure(ticket):
+    (result,) = frame.unpack(failure_frame(ticket, IDS[0], "WorkerLost", "gone\udc80"))["result"].to_pylist()
+    assert (result["status"], result["error_class"], result["attempt"]) == ("failed", "WorkerLost", 2)
+    assert result["error_message"] == "gone\\udc80"
+
+
+def test_describe():
+    assert describe(KeyError("a")) == "'a'"
+    assert describe(ValueError(" a \n\t b ")) == "a b"
