@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: Seconds between heartbeats of workers, and after how many silent ones a worker counts as lost.
 HEARTBEAT = 2
 LOST_AFTER = 15
+#: Folders of runner files: a worker searches them last, as this process does, and not before its packages.
+searched_last: set[str] = set()
 
 
 def cores() -> int:
@@ -113,7 +115,7 @@ def _binaries() -> str:
 def _paths() -> list[str]:
     """Where mlmat itself and the user's own modules are: what a worker would not search by itself."""
     own = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    own |= {*site.getsitepackages(), site.getusersitepackages(), _binaries()}
+    own |= searched_last | {*site.getsitepackages(), site.getusersitepackages(), _binaries()}
     here = str(Path(__file__).parent.parent)
     searched = [str(Path(entry).absolute()) for entry in sys.path if Path(entry).is_dir()]
     return list(dict.fromkeys(p for p in (*searched, here) if p not in own and not p.endswith("/lib-dynload")))

@@ -128,7 +128,8 @@ def test_a_config_object(folder):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "define `config`"), ("config = 3", "define `config`"), ("def config():\n    return None", "define `config`"),
+        ("", "define `config`"), ("config = 3", "define `config`"),
+        ("def config():\n    return None", "define `config`"),
         ("1 / 0", "cannot be run: ZeroDivisionError"), ("import sys; sys.exit(1)", "cannot be run: SystemExit"),
         ("def config(:", "cannot be run: SyntaxError"), ("def config():\n    raise OSError('a\\nb')", "OSError: a b"),
     ],

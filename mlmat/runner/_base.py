@@ -71,7 +71,7 @@ class WrappedAtomsRunner:
 
         By default all settings make the method, those left at their default, too.
         """
-        return Prepared(settings=dict(settings), identity=_defaults(cls) | dict(settings))
+        return Prepared(settings=dict(settings), identity=dict(settings))
 
     def open_file(self) -> Iterator[Atoms]:
         """Yield the `ase.Atoms` of every structure in `files`; a file that cannot be read is a warning."""
@@ -142,12 +142,3 @@ def _new_directory(parent: Path) -> Path:
         with suppress(FileNotFoundError):
             return Path(tempfile.mkdtemp(prefix="run-", dir=parent))
     raise FileNotFoundError(f"{parent}: no scratch directory can be made in it")
-
-
-def _defaults(cls: type[WrappedAtomsRunner]) -> dict[str, Any]:
-    """The defaults of a runner's settings that can be written down."""
-    import inspect
-
-    found = inspect.signature(cls).parameters.items()
-    plain = (bool, int, float, str, type(None))
-    return {name: p.default for name, p in found if name != "files" and isinstance(p.default, plain)}

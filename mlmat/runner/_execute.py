@@ -18,7 +18,7 @@ from mlmat import parsl_config, provenance
 from mlmat.errors import RunnerError
 from mlmat.runner._base import Unreadable, WrappedAtomsRunner
 from mlmat.runner._load import recipe_of_object
-from mlmat.runner._task import describe, ready
+from mlmat.runner._task import describe, ready, why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -165,7 +165,7 @@ def run_one(recipe: Recipe, atoms: Atoms, scratch: str, call: str) -> bytes:
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        where = f"the runner could not start on {provenance.host()}: {type(error).__name__}: {describe(error)}"
+        where = f"the runner could not start on {provenance.host()}: {why(error)}"
         return cloudpickle.dumps({"status": "broken", "error_message": where})  # type: ignore[no-any-return]
     return _run_in_scratch(runner, atoms, Path(scratch))
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from mlmat.errors import MlmatError, RunnerError, UsageError
+from mlmat.parsl_config import searched_last
 from mlmat.runner._base import WrappedAtomsRunner
 
 ENTRY_POINTS = "mlmat.runners"
@@ -171,6 +172,7 @@ def _run_file(path: Path, source: str, name: str) -> None:
     # Last, not first: a runner file called mace.py must not hide the package mace from itself.
     if path.parent.is_dir() and str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
+        searched_last.add(str(path.parent))
     sys.modules[name] = module  # dataclasses and pickle look a class's module up there
     try:
         exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)

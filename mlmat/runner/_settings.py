@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import UsageError
@@ -26,8 +27,17 @@ def settings_of(cls: type[WrappedAtomsRunner], given: dict[str, str]) -> dict[st
     if wanted := [name for name in missing if name not in given]:
         raise UsageError(f"this runner needs --set {wanted[0]}=…")
     # Defaults stand in the method too: given or not, they make the same numbers.
-    defaults = {name: known[name].default for name in names if name not in missing}
+    defaults = {name: known[name].default for name in names if _can_be_written(known[name].default)}
     return defaults | {name: _typed(name, text, known.get(name)) for name, text in given.items()}
+
+
+def _can_be_written(default: Any) -> bool:
+    """Whether a default says the same in every process: `<object at 0x7f…>` would be another method each time."""
+    try:
+        json.dumps(default)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _typed(name: str, text: str, parameter: inspect.Parameter | None) -> Any:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmat import frame, provenance
+from mlmat.errors import MlmatError
 from mlmat.runner._base import WrappedAtomsRunner
 from mlmat.runner._rows import BadRow, checked, storable, values_table
 
@@ -52,7 +53,7 @@ def run_task(recipe: Recipe, ticket: Ticket, structures: bytes) -> bytes:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a worker that dies here would be replaced and die again
-        return frame.pack({}, broken=f"{provenance.host()}: {describe(error)}", traceback=traceback.format_exc())
+        return frame.pack({}, broken=f"{provenance.host()}: {why(error)}", traceback=traceback.format_exc())
     rows = frame.from_ipc(structures).to_pylist()
     return pack_batch(runner, ticket, [row["structure_id"] for row in rows], [from_row(row) for row in rows])
 
@@ -196,6 +197,11 @@ def describe(error: BaseException) -> str:
     except Exception:  # its __str__ is broken, too
         text = ""
     return (text or type(error).__name__)[:MESSAGE_LENGTH]
+
+
+def why(error: BaseException) -> str:
+    """An exception in one line, with its class where it is not one of ours, whose messages say it all."""
+    return describe(error) if isinstance(error, MlmatError) else f"{type(error).__name__}: {describe(error)}"
 
 
 def _result(ticket: Ticket, structure_id: str, outcome: OutcomeOf) -> dict[str, Any]:

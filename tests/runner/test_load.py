@@ -13,6 +13,7 @@ import pytest
 from ase.build import bulk
 from ase.io import write
 
+from mlmat import parsl_config
 from mlmat.errors import RunnerError, UsageError
 from mlmat.ingest import ingest
 from mlmat.runner import WrappedAtomsRunner, _load
@@ -65,6 +66,13 @@ def test_a_file_is_run_once_per_text(file):
     assert find(reference) is find(reference)
     assert find(reference, ONE) is find(file(ONE + "# edited"), ONE)
     assert find(reference) is not find(reference, ONE)
+
+
+def test_a_file_may_have_the_name_of_a_package(file, tmp_path):
+    cls = find(file("import spglib\n" + ONE, "spglib.py"))
+    assert hasattr(sys.modules[cls.__module__].spglib, "get_symmetry_dataset")
+    assert str(tmp_path) in sys.path
+    assert str(tmp_path) not in parsl_config._paths()  # workers would search it before their packages
 
 
 def test_files_of_one_name_do_not_mix(file, tmp_path):
@@ -218,12 +226,11 @@ def test_settings_have_the_types_of_their_parameters():
     given = {"steps": "7", "fmax": "1", "name": "123", "on": "yes", "top": "none", "any": "2.5"}
     found = settings_of(Settings, given)
     assert found == {"steps": 7, "fmax": 1.0, "name": "123", "on": True, "top": None, "any": 2.5}
-    assert [type(value) for value in found.values()] == [int, float, str, bool, type(None), float]
-    assert settings_of(Settings, {"any": "true", "top": "3", "name": "none"}) == {
-        "any": True,
-        "top": 3.0,
-        "name": "none",
-    }
+    assert {type(found[name]) for name in ("steps", "fmax", "on")} == {int, float, bool}
+    defaults = {"steps": 3, "fmax": 0.1, "name": "x", "on": False, "top": None, "any": None}
+    assert settings_of(Settings, {}) == defaults
+    found = settings_of(Settings, {"any": "true", "top": "3", "name": "none"})
+    assert found == defaults | {"any": True, "top": 3.0, "name": "none"}
     assert settings_of(Open, {"a": "1", "b": "x", "c": "False"}) == {"a": 1, "b": "x", "c": False}
     assert list(parameters(Needs)) == ["model"]
     assert make(Needs, {"model": "m"}).model == "m"

@@ -40,7 +40,7 @@ def test_a_method_is_told_by_its_file(plan):
     assert found.method["settings"] == {"fmax": "0.1", "steps": "10"}
     assert found.method["method"] == "my_runner fmax=0.1 steps=10"
     assert found.method["runner_version"].startswith("sha256:")
-    assert found.recipe.settings == {"fmax": 0.1}
+    assert found.recipe.settings == {"fmax": 0.1, "steps": 10}
     assert found.recipe.source == MINE
 
 
@@ -55,6 +55,13 @@ def test_a_default_that_changes_is_another_method_whatever_the_version(plan):
     text = MINE.replace("    def run", "    version = '1'\n    def run")
     assert identity(plan(text)) == identity(plan(text + "# a comment"))
     assert identity(plan(text)) != identity(plan(text.replace("fmax=0.05", "fmax=0.06")))
+
+
+def test_a_default_that_cannot_be_written_is_left_to_the_class(plan):
+    text = MINE.replace("steps=10", "steps=10, device=object(), top=float('inf'), sizes=(1, 2)")
+    found = plan(text)
+    assert found.recipe.settings == {"fmax": 0.05, "steps": 10, "top": float("inf"), "sizes": (1, 2)}
+    assert identity(found) == identity(plan(text))
 
 
 def test_a_subclass_is_a_method_of_its_own(plan):
