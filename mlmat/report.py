@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlmat.ingest import Report
+    from mlmat.runner._models import Model
     from mlmat.screen import Summary
 
 #: Rows that a table on a terminal shows at most; files and other formats hold all.
@@ -254,3 +255,15 @@ def runner_lines(available: list[tuple[str, str]]) -> Iterator[str]:
             continue
         for key, p in settings.items():
             yield f"  --set {key}=" + ("…" if p.default is p.empty else str(p.default))
+
+
+def model_lines(models: list[Model]) -> Iterator[str]:
+    """What `mlmat models` says: what is here with its hash, then what can be fetched."""
+    for model in models:
+        here = (
+            f"{(model.size or 0) / 1e6:8.1f} MB  {(model.sha256 or '')[:12]}"
+            if model.path
+            else f"  {'made when needed' if model.kind == 'untrained' else 'not here (add fetches it)'}"
+        )
+        about = ", ".join(part for part in (model.trained_on, model.licence) if part) or shown(model.source)
+        yield f"{model.name:22} {model.kind:11} {here:26}  {about}"

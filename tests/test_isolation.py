@@ -57,9 +57,7 @@ def test_a_function_that_cannot_be_imported_is_no_items_fault(capfd: pytest.Capt
     assert "no_such_module" in capfd.readouterr().err
 
 
-def test_modules_in_the_working_directory_are_not_imported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_modules_in_the_working_directory_are_not_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "random.py").write_text("raise SystemExit('the wrong random')")
     monkeypatch.chdir(tmp_path)
     assert str(tmp_path) not in str(outcomes(["directory"])["directory"])

@@ -18,6 +18,7 @@ from mlmat import parsl_config, provenance
 from mlmat.errors import RunnerError
 from mlmat.runner._base import Unreadable, WrappedAtomsRunner
 from mlmat.runner._load import recipe_of_object
+from mlmat.runner._sent import wait_until_sent
 from mlmat.runner._task import describe, ready, why
 
 if TYPE_CHECKING:
@@ -158,6 +159,7 @@ def run_one(recipe: Recipe, atoms: Atoms, scratch: str, call: str) -> bytes:
     """One call of `run` on a worker; its row, or its failure, as bytes that the driver can always read."""
     import cloudpickle
 
+    wait_until_sent()
     if call in _stopped:
         return cloudpickle.dumps({"status": "stopped"})  # type: ignore[no-any-return]
     try:

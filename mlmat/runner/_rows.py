@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COMMON = ("energy", "converged")
 #: Names that belong to the store; a runner's own column of that name gets a `_` behind it.
 TAKEN = frozenset({"result_id", "structure_id", "method_id", "run_id", "status"})
+_KINDS = (bool, int, float, str, datetime)
 _SUGGESTION = "return numbers, text, lists or ase.Atoms"
 
 
@@ -279,7 +280,9 @@ def _kinds(value: Any) -> set[type]:
 
 
 def _kind(kind: type) -> type:
-    return next(known for known in (bool, int, float, str, datetime, object) if issubclass(kind, known))
+    if kind in _KINDS:
+        return kind
+    return next((known for known in _KINDS if issubclass(kind, known)), object)
 
 
 def _depth(value: Any) -> int:

@@ -18,6 +18,7 @@ from mlmat import frame, provenance
 from mlmat.errors import MlmatError
 from mlmat.runner._base import WrappedAtomsRunner
 from mlmat.runner._rows import BadRow, checked, storable, values_table
+from mlmat.runner._sent import wait_until_sent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,6 +49,7 @@ def run_task(recipe: Recipe, ticket: Ticket, structures: bytes) -> bytes:
     """Compute a batch (Arrow IPC of geometry) and return its frame."""
     from mlmat.structure import from_row
 
+    wait_until_sent()
     try:
         runner = ready(recipe)
     except KeyboardInterrupt:

@@ -21,19 +21,21 @@ from mlmat.errors import ModelError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    Maker = Callable[[Path], object]
+
 UNTRAINED = "untrained"
 #: Part of the path: raise it when the code that builds the untrained model changes.
 UNTRAINED_VERSION = 1
 
 _BARE_PICKLE = b"\x80"  # torch before 1.6 wrote no zip archive
 _SUFFIXES = (".model", ".pt", ".pth")
-_BY_HAND = "copy the file here and give its path: --set model=/path/to/file.model"
+_BY_HAND = "fetch the file by other means and register it: mlmat models add FILE"
 
 
 def resolve(model: str) -> Path:
     """Return the absolute path of the file that `model` (a path or a name) stands for.
 
-    Raises ModelError where the file is missing or is no model, and where it can neither be fetched nor built.
+    Raises ModelError where the file is missing or is no model, and where it cannot be built.
     """
     path = Path(model).expanduser()
     if path.is_file():
@@ -41,8 +43,8 @@ def resolve(model: str) -> Path:
     if os.sep in model or path.suffix in _SUFFIXES:
         raise ModelError(f"model file {model} does not exist: check the path")
     if model == UNTRAINED:
-        return _obtain(untrained_path(), _build_untrained)
-    return _obtain(cache_folder() / f"{model}.model", lambda part: _fetch(model, part))
+        return obtain(untrained_path(), _build_untrained)
+    return obtain(cache_folder() / f"{model}.model", lambda part: fetch(model, part))
 
 
 def sha256(path: Path) -> str:
@@ -86,14 +88,17 @@ def _accept(path: Path) -> Path:
     return path
 
 
-def _obtain(target: Path, make: Callable[[Path], None]) -> Path:
-    """Return `target`; the first of all processes that want it makes it, the others wait."""
-    if _sound(target):
+def obtain(target: Path, make: Maker, *, again: bool = False) -> Path:
+    """Return `target`; the first of all processes that want it makes it, the others wait. again: make it anew.
+
+    Raises ModelError where it cannot be written.
+    """
+    if _sound(target) and not again:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _locked(target.with_suffix(".lock")):
-            if not _sound(target):
+            if again or not _sound(target):
                 _make(target, make)
     except OSError as error:
         raise ModelError(f"cannot write {target} ({error.strerror}): set MLMAT_CACHE to a folder") from error
@@ -104,7 +109,7 @@ def _sound(target: Path) -> bool:
     return target.is_file() and defect(target) is None
 
 
-def _make(target: Path, make: Callable[[Path], None]) -> None:
+def _make(target: Path, make: Maker) -> None:
     part = target.with_suffix(".part")
     try:
         part.unlink(missing_ok=True)
@@ -138,7 +143,7 @@ def _build_untrained(part: Path) -> None:
         raise ModelError(f"the untrained model could not be built ({reason}): choose one with --set model=FILE")
 
 
-def _fetch(name: str, part: Path) -> None:
+def fetch(name: str, part: Path) -> None:
     """Put mace's foundation model `name` at `part`, through mace's own download function and cache."""
     from mlmat.runner._quiet import quiet_import
 

@@ -1,17 +1,18 @@
 """MACE potentials: energy, forces and stress of many structures in one pass, relaxed first if asked for.
 
-A model is a file, the name of one of mace's foundation models (fetched once, in the driver), or `untrained`.
-Loading one runs the pickle inside it, and importing mace switches torch's weights-only loading off for the
-whole process: name only files that you trust. torch is imported by `setup`, or when a model has to be made.
+A model is a name from `mlmat models`: registered files, mace's foundation models (fetched once, in the driver), or
+`untrained`. Loading one runs the pickle inside it, and importing mace switches torch's weights-only loading off for
+the whole process. torch is imported by `setup`, or when a model has to be made.
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mlmat.errors import UsageError
-from mlmat.runner import _weights
+from mlmat.runner import _models, _weights
 from mlmat.runner._base import Prepared, WrappedAtomsRunner
 
 if TYPE_CHECKING:
@@ -30,14 +31,14 @@ CHOICES = {
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 _UNTRAINED_NOTE = (
     "This MACE model is untrained: its numbers mean nothing. "
-    "Choose a trained one with --set model=FILE or --set model=NAME (small, medium-mpa-0, ...)."
+    "`mlmat models` lists trained ones; choose with --set model=NAME (medium-mpa-0, or a file you have added)."
 )
 
 
 class Runner(WrappedAtomsRunner):
     """Energy, forces and stress by MACE, of each structure as it is or relaxed.
 
-    model: a file, a name that mace knows, or `untrained`. dtype: float64 or float32. relax: none, positions,
+    model: a name from `mlmat models`, or a registered file. dtype: float64 or float32. relax: none, positions,
     or cell (and positions). fmax: eV/Å, where a relaxation has converged; with relax=cell it also bounds the
     gradient of ASE's FrechetCellFilter. optimizer: a name from `ase.optimize`. device: cpu, cuda, cuda:N or
     auto. head: of a model that has several. batch_edges: neighbour pairs in one pass (on a GPU 100,000).
@@ -90,22 +91,24 @@ class Runner(WrappedAtomsRunner):
         Raises UsageError on a bad setting, ModelError where the model cannot be found, fetched or built.
         """
         full = _checked(settings, cls.__init__.__kwdefaults__ or {})
-        path = _weights.resolve(full["model"])
+        model = _models.resolve(full["model"])
         return Prepared(
-            settings=full | {"model": str(path)},
+            settings=full | {"model": str(model.path)},
             identity=_identity(full),
-            model_name=path.stem,
-            model_sha256=_weights.sha256(path),
+            model_name=model.name,
+            model_sha256=model.sha256,
             dtype=full["dtype"],
             packages=("torch", "mace-torch", "e3nn", "ase"),
-            notes=(_UNTRAINED_NOTE,) if path == _weights.untrained_path() else (),
+            notes=(_UNTRAINED_NOTE,) if model.kind == "untrained" else (),
         )
 
     def setup(self) -> None:
         """Load the model, once per process, file and dtype. Raises ModelError, RunnerError (no device)."""
         from mlmat.runner._potential import Potential
 
-        path = _weights.resolve(self.model)
+        path = Path(self.model)
+        if not path.is_absolute():  # made by hand, without `prepare`
+            path = _models.resolve(self.model).path or path
         self._potential = Potential(path, self.dtype, self.device, self.head, self.batch_edges)
 
     def run(self, atoms: Atoms) -> dict[str, Any]:

@@ -107,6 +107,8 @@ class Store:
         """Merge the journals of dead drivers, each by itself: one that cannot be merged must not stop the others."""
         with ExitStack() as stack:
             for orphan in [stack.enter_context(closing(o)) for o in _journal.adopt(self.folder / "journal")]:
+                if not len(orphan):
+                    continue
                 try:
                     with _plain_errors(), self.database.write(timeout) as con:
                         _results.merge(con, orphan.frames())
@@ -121,21 +123,18 @@ class Store:
     def sql(self, query: str, parameters: Any = None) -> pd.DataFrame:
         """The result of a read-only query as a DataFrame. Raises QueryError."""
         with self._reading() as con:
-            frame: pd.DataFrame = con.execute(query, parameters).df()
+            frame: pd.DataFrame = _answer(con.execute(query, parameters)).df()
         return frame
 
     def arrow(self, query: str, parameters: Any = None) -> pa.Table:
         """The result of a read-only query as an Arrow table. Raises QueryError."""
         with self._reading() as con:
-            found = con.sql(query, params=parameters)
-            if found is None:
-                raise QueryError("this statement returns no table")
-            return found.to_arrow_table()
+            return _answer(con.sql(query, params=parameters)).to_arrow_table()
 
     def execute(self, statement: str) -> pd.DataFrame:
         """Run a statement that may write, in one transaction. Raises QueryError."""
         with self._writing() as con:
-            frame: pd.DataFrame = con.execute(statement).df()
+            frame: pd.DataFrame = _answer(con.execute(statement)).df()
         return frame
 
     def reduce(self, name: str) -> pd.DataFrame:
@@ -261,6 +260,12 @@ class Store:
             finally:
                 os.close(fd)
         return found
+
+
+def _answer(answer: Any) -> Any:
+    if answer is None:
+        raise QueryError("there is nothing to answer: the text holds no query, or one that returns no table")
+    return answer
 
 
 def _locked_soon(fd: int) -> bool:

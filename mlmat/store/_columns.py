@@ -159,9 +159,7 @@ def _comment(con: duckdb.DuckDBPyConnection, table: str, declared: Mapping[str, 
     new = {name: text for name, text in wanted.items() if have.get(name) != text}
     set_comments(con, table, new)
     if new:
-        con.execute(
-            f"COMMENT ON TABLE {quoted(table)} IS {_text('What the runner returned, a row per ok result')}"
-        )
+        con.execute(f"COMMENT ON TABLE {quoted(table)} IS {_text('What the runner returned, a row per ok result')}")
     return bool(new)
 
 

@@ -135,9 +135,7 @@ class Database:
         if self.path.is_dir():
             return StoreError(f"{self.path}: this is a folder; --db takes the store file")
         if self.path.stat().st_size == 0:
-            return StoreError(
-                f"{self.path}: an empty file, not a store; remove it and ingest again"
-            )
+            return StoreError(f"{self.path}: an empty file, not a store; remove it and ingest again")
         if "not a valid DuckDB" in text:
             return StoreError(f"{self.path}: this file is not a DuckDB database; give the store with --db")
         if isinstance(error, PermissionError) or "ermission denied" in text:

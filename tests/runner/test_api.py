@@ -300,7 +300,7 @@ def test_a_script_without_a_main_guard(script, config):
         (
             ["-c", "exec(compile(open('script.py').read(), '<cell 1>', 'exec'), {'__name__': '__main__'})"],
             None,
-            "local",
+            "threads",
         ),
         (["-c", "exec(compile(open('script.py').read(), '<cell 1>', 'exec'), {})"], None, "threads"),
     ],

@@ -17,7 +17,7 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE, LBFGS, BFGSLineSearch, MDMin
 
 from mlmat.errors import ModelError, RunnerError, UsageError
-from mlmat.runner import _weights
+from mlmat.runner import _models, _weights
 from mlmat.runner.mace import Runner
 
 pytestmark = pytest.mark.slow
@@ -370,6 +370,7 @@ def test_an_untrained_model_is_told_in_one_line(prepared):
 def test_a_users_own_file_needs_no_note_and_is_named_by_its_stem(prepared, tmp_path):
     copy = tmp_path / "ours.model"
     copy.write_bytes(_weights.Path(prepared.settings["model"]).read_bytes())
+    _models.add(str(copy))
     again = Runner.prepare({"model": str(copy)})
     assert (again.model_name, again.notes) == ("ours", ())
     assert again.model_sha256 == prepared.model_sha256

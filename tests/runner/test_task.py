@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import socket
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ from ase.build import bulk
 from mlmat import frame
 from mlmat.runner import WrappedAtomsRunner
 from mlmat.runner._load import Recipe, recipe_of_object
+from mlmat.runner._sent import _sending, wait_until_sent
 from mlmat.runner._task import Ticket, describe, failure_frame, pack_batch, run_each, run_task
 from mlmat.structure import structure_id, to_row
 
@@ -248,3 +252,16 @@ def test_the_frame_of_a_lost_structure(ticket):
 def test_describe():
     assert describe(KeyError("a")) == "'a'"
     assert describe(ValueError(" a \n\t b ")) == "a b"
+
+
+def test_a_task_waits_until_the_result_before_it_is_sent():
+    """A worker that dies while its queue is being written to would leave the queue locked for all others."""
+    results = multiprocessing.get_context("spawn").Queue()
+    results.put(bytes(10_000_000))  # more than a pipe holds: the thread that feeds it is stuck until somebody reads
+    assert _sending()
+    threading.Timer(0.2, results.get).start()
+    start = time.monotonic()
+    wait_until_sent()
+    assert 0.1 < time.monotonic() - start < 0.9
+    assert not _sending()
+    results.close()

@@ -146,7 +146,7 @@ def test_the_stem_of_the_file_is_a_name_too(cache, site):
 @pytest.mark.parametrize("kind", ["text/html", "application/octet-stream"])
 def test_an_error_page_is_refused_and_removed_everywhere(cache, site, tmp_path, kind):
     site.answers = [(kind, PAGE)]
-    with pytest.raises(ModelError, match=r"small.*--set model=/path") as caught:
+    with pytest.raises(ModelError, match=r"small.*mlmat models add FILE") as caught:
         _weights.resolve("small")
     assert "\n" not in str(caught.value)
     assert files(tmp_path) == ["small.lock"]
@@ -176,7 +176,7 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(cache, site):
 def test_without_a_network_the_message_says_what_to_do(cache, site):
     site.shutdown()
     site.server_close()
-    with pytest.raises(ModelError, match=r"could not be fetched.*copy the file") as caught:
+    with pytest.raises(ModelError, match=r"could not be fetched.*mlmat models add FILE") as caught:
         _weights.resolve("small")
     assert "\n" not in str(caught.value)
 
@@ -202,7 +202,7 @@ def test_only_one_of_many_makes_the_file(cache):
         threading.Event().wait(0.1)
         part.write_bytes(archive())
 
-    threads = [threading.Thread(target=_weights._obtain, args=(cache / "x.model", make)) for _ in range(8)]
+    threads = [threading.Thread(target=_weights.obtain, args=(cache / "x.model", make)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -217,5 +217,5 @@ def test_a_maker_that_fails_leaves_nothing(cache):
         raise ModelError("stopped")
 
     with pytest.raises(ModelError, match="stopped"):
-        _weights._obtain(cache / "x.model", make)
+        _weights.obtain(cache / "x.model", make)
     assert files(cache) == ["x.lock"]

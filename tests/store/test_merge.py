@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +15,23 @@ from hand_made import crystal, merge, method, packed, record, result, stored
 from mlmat import frame
 from mlmat.store import Store
 from mlmat.store._columns import runner_name, widened
+from mlmat.structure import structure_id
+
+
+@pytest.fixture(scope="module")
+def begun(empty_store_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with method m and one structure, to be copied."""
+    begun = Store(shutil.copy(empty_store_file, tmp_path_factory.mktemp("begun") / "b.duckdb"))
+    method(begun, "m")
+    stored(begun, crystal())
+    return begun
 
 
 @pytest.fixture
-def one(store: Store) -> str:
-    method(store, "m")
-    return stored(store, crystal())[0]
+def one(store: Store, begun: Store) -> str:
+    """The id of the structure in `store`."""
+    shutil.copy(begun.path, store.path)
+    return structure_id(crystal())
 
 
 def values(store: Store, runner: str = "toy") -> list[dict[str, Any]]:

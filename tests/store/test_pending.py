@@ -20,7 +20,8 @@ def files(store: Store) -> dict[str, str]:
     """Five files: two structures of their own, a duplicate, a flagged and a disordered one; structure by path."""
     method(store, "m")
     rows = [block("/small.cif", crystal()), block("/large.cif", salt() * (2, 1, 1)), block("/again.cif", crystal()),
-            block("/odd.cif", crystal("Ag", 4.1, cells=3), "flagged", reason="why"), block("/mix.cif", None, "disordered")]  # fmt: skip
+            block("/odd.cif", crystal("Ag", 4.1, cells=3), "flagged", reason="why"),
+            block("/mix.cif", None, "disordered")]  # fmt: skip
     add(store, *rows)
     return {row["path"]: row["structure_id"] for row in rows}
 
@@ -54,9 +55,7 @@ def test_failures_are_done_unless_asked_for(store: Store, files: dict[str, str])
         ("false", []),
     ],
 )
-def test_conditions_on_structures_and_files(
-    store: Store, files: dict[str, str], where: str, paths: list[str]
-) -> None:
+def test_conditions_on_structures_and_files(store: Store, files: dict[str, str], where: str, paths: list[str]) -> None:
     assert pending(store, where=where) == [files[path] for path in paths]
     if "outcome" not in where:
         found = [atoms.info["structure_id"] for atoms in store.structures(where) if len(atoms) != 3]

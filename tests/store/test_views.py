@@ -65,7 +65,8 @@ def test_current_result_is_the_latest_ok_else_the_latest_failure(store: Store) -
 def test_imported_results_without_a_structure_do_not_collapse(store: Store) -> None:
     method(store, "m")
     record(store, *(result(None, external_id=f"mp-{i}", energy=-1.0 * i) for i in range(3)),
-           result(None, external_id="mp-0", energy=-7.0), result(None, energy=1.0), result(None, energy=2.0))  # fmt: skip
+           result(None, external_id="mp-0", energy=-7.0), result(None, energy=1.0),
+           result(None, energy=2.0))  # fmt: skip
     assert sorted(store.sql("FROM current_result")["energy"]) == [-7.0, -2.0, -1.0, 1.0, 2.0]
 
 

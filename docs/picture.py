@@ -1,0 +1,38 @@
+"""Draw docs/img/demo.svg: the terminal of the demo, from a store that `make demo` has filled.
+
+    python docs/picture.py demo.duckdb
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from mlmat.report import as_table
+from mlmat.store import open_store
+
+QUERY = """
+SELECT formula, rank, space_group, nsites, energy_per_atom, energy_above_best, volume_per_atom
+FROM ranking WHERE formula IN (SELECT formula FROM ranking WHERE rank = 2) ORDER BY formula, rank
+"""
+
+
+def main(db: str) -> None:
+    """Write the picture."""
+    console = Console(record=True, width=96, file=Path("/dev/null").open("w"))
+    table = as_table(open_store(db).sql(QUERY)).rstrip()
+    head, *rows = table.splitlines()
+    console.print(Text("$ mlmat ingest crystals/ && mlmat screen --runner mace && mlmat reduce ranking", "bold"))
+    console.print(Text(head, "bold cyan"))
+    for row in rows:
+        console.print(Text(row, "green" if row.split()[1] == "1" else ""))
+    target = Path(__file__).parent / "img" / "demo.svg"
+    target.parent.mkdir(exist_ok=True)
+    console.save_svg(str(target), title="mlmat")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

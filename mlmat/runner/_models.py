@@ -1,0 +1,154 @@
+"""Models as things one can trust: registered once, with their SHA-256, in one plain folder.
+
+The folder (`$MLMAT_CACHE/models`, or `models` in the user's cache folder) can be copied to a cluster without internet.
+Loading a model runs the pickle inside its file: a file is loaded only after somebody has registered it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlmat import provenance
+from mlmat.errors import ModelError
+from mlmat.runner import _weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: What mace-torch 0.3.16 can download: training data and licence (source: github.com/ACEsuit/mace-foundations, 2026).
+FOUNDATION = {
+    **dict.fromkeys(("small", "medium", "large"), ("MPtrj, PBE+U", "MIT")),
+    **dict.fromkeys(("small-0b", "medium-0b"), ("MPtrj, PBE+U", "MIT")),
+    **dict.fromkeys(("small-0b2", "medium-0b2", "large-0b2", "medium-0b3"), ("MPtrj, PBE+U", "MIT")),
+    "medium-mpa-0": ("MPtrj and sAlex, PBE+U", "MIT"),
+    **dict.fromkeys(("small-omat-0", "medium-omat-0"), ("OMat24, PBE+U", "ASL")),
+    "mace-matpes-pbe-0": ("MatPES-PBE, PBE", "ASL"),
+    "mace-matpes-r2scan-0": ("MatPES-r2SCAN, r2SCAN", "ASL"),
+    **dict.fromkeys(("mh-0", "mh-1"), ("several data sets, one head each", "ASL")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that can be named: where its file is (None: not here yet), and what is known of it. size in bytes."""
+
+    name: str
+    kind: str
+    path: Path | None = None
+    sha256: str | None = None
+    size: int | None = None
+    trained_on: str = ""
+    licence: str = ""
+    source: str = ""
+
+
+def resolve(text: str) -> Model:
+    """The model of a name, or of a file that is registered. Raises ModelError, saying what to do.
+
+    A foundation model that is not here yet is fetched; a registered file whose bytes have changed is refused.
+    """
+    if text in {_weights.UNTRAINED, str(_weights.untrained_path())}:
+        path = _weights.resolve(_weights.UNTRAINED)
+        return Model(_weights.UNTRAINED, "untrained", path, _weights.sha256(path), path.stat().st_size)
+    known = {model.name: model for model in listing()}
+    if text in known:
+        return _verified(known[text]) if known[text].path else add(text)
+    return _registered_file(text, known)
+
+
+def _verified(model: Model) -> Model:
+    assert model.path is not None
+    if _weights.sha256(model.path) != model.sha256:
+        raise ModelError(f"{model.path} is not the file that was registered as {model.name}: add it again")
+    return model
+
+
+def _registered_file(text: str, known: dict[str, Model]) -> Model:
+    path = _weights.resolve(text) if _looks_like_a_file(text) else None
+    if path is None:
+        raise ModelError(f"no model {text!r}; `mlmat models` lists them, `mlmat models add FILE` registers a file")
+    digest = _weights.sha256(path)
+    for model in known.values():
+        if model.sha256 == digest:
+            return model
+    raise ModelError(
+        f"{path} is not registered; loading a model runs code that is inside the file: if you trust where it comes "
+        f"from, register it once with `mlmat models add {path}`"
+    )
+
+
+def _looks_like_a_file(text: str) -> bool:
+    return Path(text).expanduser().exists() or "/" in text or text.endswith((".model", ".pt", ".pth"))
+
+
+def add(text: str, sha256: str | None = None, name: str | None = None) -> Model:
+    """Register a file (copied into the cache) or fetch a foundation model by name; checked, and removed if it is bad.
+
+    sha256: what its SHA-256 must be. Raises ModelError.
+    """
+    if _looks_like_a_file(text):
+        source = _weights.resolve(text)
+        name = name or source.stem
+        return _install(name, "registered", str(source), sha256, lambda part: shutil.copyfile(source, part))
+    if text in FOUNDATION:
+        return _install(
+            name or text, "foundation", f"mace-torch: {text}", sha256, lambda part: _weights.fetch(text, part)
+        )
+    raise ModelError(f"no file {text}, and no foundation model of that name; there are {', '.join(FOUNDATION)}")
+
+
+def _install(name: str, kind: str, source: str, wanted: str | None, make: _weights.Maker) -> Model:
+    """Bring a file into the cache, behind a lock; nothing of it stays when it is not what was wanted."""
+    if not re.fullmatch(r"\w[\w.+-]*", name) or name == _weights.UNTRAINED:
+        raise ModelError(f"{name!r} cannot be the name of a model: use letters, digits, . + - and _ with --name")
+    target = _weights.cache_folder() / f"{name}.model"
+
+    def checked(part: Path) -> None:
+        make(part)
+        _check(part, wanted, target)
+
+    _weights.obtain(target, checked, again=True)
+    trained_on, licence = FOUNDATION.get(name, ("", "")) if kind == "foundation" else ("", "")
+    size, digest = target.stat().st_size, _weights.sha256(target)
+    model = Model(name, kind, target, digest, size, trained_on, licence, source)
+    about = {k: v for k, v in asdict(model).items() if k not in {"path", "name"}}
+    target.with_suffix(".json").write_text(json.dumps({**about, "added_at": provenance.now().isoformat()}, indent=1))
+    return model
+
+
+def _check(part: Path, wanted: str | None, target: Path) -> None:
+    if flaw := _weights.defect(part):
+        raise ModelError(f"what came for {target.stem} {flaw}; it was removed")
+    found = _weights.sha256(part)
+    if wanted and found != wanted.lower():
+        raise ModelError(f"SHA-256 of {target.stem} is {found}, not {wanted}; it was removed")
+    if target.is_file() and target.with_suffix(".json").is_file() and _weights.sha256(target) != found:
+        raise ModelError(f"another file is registered as {target.stem}; give this one a name of its own with --name")
+
+
+def listing() -> list[Model]:
+    """Every model that a name reaches: what is in the cache, then the foundation models that are not here."""
+    here = {model.name: model for model in _cached()}
+    absent = [
+        Model(name, "foundation", trained_on=data, licence=licence)
+        for name, (data, licence) in FOUNDATION.items()
+        if name not in here
+    ]
+    return [
+        *here.values(),
+        Model(_weights.UNTRAINED, "untrained", trained_on="nothing: its numbers mean nothing"),
+        *absent,
+    ]
+
+
+def _cached() -> Iterator[Model]:
+    for about in sorted(_weights.cache_folder().glob("*.json")):
+        path = about.with_suffix(".model")
+        if path.is_file():
+            fields = {k: v for k, v in json.loads(about.read_text()).items() if k != "added_at"}
+            yield Model(name=about.stem, path=path, **fields)
