@@ -62,7 +62,7 @@ def local(folder: Path) -> Any:
         heartbeat_period=HEARTBEAT,
         heartbeat_threshold=LOST_AFTER,
         block_error_handler=False,
-        encrypted=False,
+        encrypted=True,
         provider=LocalProvider(
             init_blocks=1, min_blocks=1, max_blocks=1, launcher=SimpleLauncher(), worker_init=worker_init(1)
         ),

@@ -205,6 +205,7 @@ def screen(
         pending = store.pending(method_id, of=store.find_method(of) if of else None, **selection)
         if pending.num_rows == 0:
             return Summary()
+        config = parsl_config.make_config(config, store.folder / "parsl")
         store.start_run(run, plan.method)
         return _run(store, plan, run["run_id"], config, pending, progress)
 

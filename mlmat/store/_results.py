@@ -67,7 +67,9 @@ def pending(
     of: str | None = None,
     include_flagged: bool = False,
 ) -> pa.Table:
-    """Structures without a current result of a method, small ones first: structure_id, nsites.
+    """Structures without a current result of a method: structure_id, nsites, in the order of their ids.
+
+    Ids are hashes: the first ones are a fair sample, so that rate and ETA hold for the rest.
 
     where: SQL condition over `structure` and `source`; of: take the structures that this method returned, instead of
     those that came from files; retry_failed: take those whose only results are failures too.
@@ -83,7 +85,7 @@ def pending(
         FROM (SELECT * FROM structure {condition(where)}) AS structure
         SEMI JOIN ({origin}) AS origin USING (structure_id)
         ANTI JOIN (SELECT structure_id FROM result WHERE method_id = $method AND {done}) AS done USING (structure_id)
-        ORDER BY nsites, structure_id
+        ORDER BY structure_id
         {"LIMIT " + str(int(limit)) if limit is not None else ""}
     """
     parameters = {"method": method_id, **({"of": of} if of else {})}
