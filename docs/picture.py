@@ -1,10 +1,11 @@
 """Draw docs/img/demo.svg: the terminal of the demo, from a store that `make demo` has filled.
 
-    python docs/picture.py demo.duckdb
+python docs/picture.py demo.duckdb
 """
 
 from __future__ import annotations
 
+import io
 import sys
 from pathlib import Path
 
@@ -22,7 +23,7 @@ FROM ranking WHERE formula IN (SELECT formula FROM ranking WHERE rank = 2) ORDER
 
 def main(db: str) -> None:
     """Write the picture."""
-    console = Console(record=True, width=96, file=Path("/dev/null").open("w"))
+    console = Console(record=True, width=96, file=io.StringIO())
     table = as_table(open_store(db).sql(QUERY)).rstrip()
     head, *rows = table.splitlines()
     console.print(Text("$ mlmat ingest crystals/ && mlmat screen --runner mace && mlmat reduce ranking", "bold"))
