@@ -45,6 +45,21 @@ class Model:
     trained_on: str = ""
     licence: str = ""
     source: str = ""
+    note: str = ""
+
+
+def default() -> str:
+    """The model that is used where none is named: the shipped one."""
+    return next((model.name for model in _shipped()), _weights.UNTRAINED)
+
+
+def _shipped() -> Iterator[Model]:
+    """Models inside the package: NAME.npz with what is known of it in NAME.json."""
+    for about in sorted((Path(__file__).parent.parent / "weights").glob("*.json")):
+        path = about.with_suffix(".npz")
+        yield Model(
+            name=about.stem, kind="shipped", path=path, size=path.stat().st_size, **json.loads(about.read_text())
+        )
 
 
 def resolve(text: str) -> Model:
@@ -83,7 +98,7 @@ def _registered_file(text: str, known: dict[str, Model]) -> Model:
 
 
 def _looks_like_a_file(text: str) -> bool:
-    return Path(text).expanduser().exists() or "/" in text or text.endswith((".model", ".pt", ".pth"))
+    return Path(text).expanduser().exists() or "/" in text or text.endswith((".model", ".npz", ".pt", ".pth"))
 
 
 def add(text: str, sha256: str | None = None, name: str | None = None) -> Model:
@@ -104,9 +119,11 @@ def add(text: str, sha256: str | None = None, name: str | None = None) -> Model:
 
 def _install(name: str, kind: str, source: str, wanted: str | None, make: _weights.Maker) -> Model:
     """Bring a file into the cache, behind a lock; nothing of it stays when it is not what was wanted."""
-    if not re.fullmatch(r"\w[\w.+-]*", name) or name == _weights.UNTRAINED:
+    taken = {_weights.UNTRAINED, *(model.name for model in _shipped())}
+    if not re.fullmatch(r"\w[\w.+-]*", name) or name in taken:
         raise ModelError(f"{name!r} cannot be the name of a model: use letters, digits, . + - and _ with --name")
-    target = _weights.cache_folder() / f"{name}.model"
+    suffix = ".npz" if source.endswith(".npz") else ".model"
+    target = _weights.cache_folder() / f"{name}{suffix}"
 
     def checked(part: Path) -> None:
         make(part)
@@ -117,7 +134,8 @@ def _install(name: str, kind: str, source: str, wanted: str | None, make: _weigh
     size, digest = target.stat().st_size, _weights.sha256(target)
     model = Model(name, kind, target, digest, size, trained_on, licence, source)
     about = {k: v for k, v in asdict(model).items() if k not in {"path", "name"}}
-    target.with_suffix(".json").write_text(json.dumps({**about, "added_at": provenance.now().isoformat()}, indent=1))
+    about |= {"suffix": suffix, "added_at": provenance.now().isoformat()}
+    target.with_suffix(".json").write_text(json.dumps(about, indent=1))
     return model
 
 
@@ -127,13 +145,13 @@ def _check(part: Path, wanted: str | None, target: Path) -> None:
     found = _weights.sha256(part)
     if wanted and found != wanted.lower():
         raise ModelError(f"SHA-256 of {target.stem} is {found}, not {wanted}; it was removed")
-    if target.is_file() and target.with_suffix(".json").is_file() and _weights.sha256(target) != found:
+    if any(model.name == target.stem and model.sha256 != found for model in _cached()):
         raise ModelError(f"another file is registered as {target.stem}; give this one a name of its own with --name")
 
 
 def listing() -> list[Model]:
-    """Every model that a name reaches: what is in the cache, then the foundation models that are not here."""
-    here = {model.name: model for model in _cached()}
+    """Every model that a name reaches: shipped, in the cache, and the foundation models that are not here."""
+    here = {model.name: model for model in (*_cached(), *_shipped())}
     absent = [
         Model(name, "foundation", trained_on=data, licence=licence)
         for name, (data, licence) in FOUNDATION.items()
@@ -148,7 +166,7 @@ def listing() -> list[Model]:
 
 def _cached() -> Iterator[Model]:
     for about in sorted(_weights.cache_folder().glob("*.json")):
-        path = about.with_suffix(".model")
+        fields = {k: v for k, v in json.loads(about.read_text()).items() if k != "added_at"}
+        path = about.with_name(about.stem + fields.pop("suffix", ".model"))
         if path.is_file():
-            fields = {k: v for k, v in json.loads(about.read_text()).items() if k != "added_at"}
             yield Model(name=about.stem, path=path, **fields)

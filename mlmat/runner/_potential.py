@@ -17,6 +17,7 @@ import torch
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from mlmat.errors import ModelError, RunnerError
+from mlmat.runner import _plain
 from mlmat.runner._graph import Graph, Species, graph_of, pack
 from mlmat.runner._quiet import quiet_import
 
@@ -165,6 +166,9 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 
 def _read(path: Path, device: torch.device) -> Any:
+    if path.suffix == ".npz":
+        with default_dtype(torch.float64):
+            return _plain.load(path)
     quiet_import("mace.modules")
     try:
         with warnings.catch_warnings():

@@ -28,7 +28,7 @@ UNTRAINED = "untrained"
 UNTRAINED_VERSION = 1
 
 _BARE_PICKLE = b"\x80"  # torch before 1.6 wrote no zip archive
-_SUFFIXES = (".model", ".pt", ".pth")
+_SUFFIXES = (".model", ".npz", ".pt", ".pth")
 _BY_HAND = "fetch the file by other means and register it: mlmat models add FILE"
 
 

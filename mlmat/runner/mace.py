@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mlmat.errors import UsageError
-from mlmat.runner import _models, _weights
+from mlmat.runner import _models
 from mlmat.runner._base import Prepared, WrappedAtomsRunner
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Runner(WrappedAtomsRunner):
         self,
         files: Any = (),
         *,
-        model: str = _weights.UNTRAINED,
+        model: str = _models.default(),
         dtype: str = "float64",
         relax: str = "none",
         fmax: float = 0.05,
@@ -99,7 +99,7 @@ class Runner(WrappedAtomsRunner):
             model_sha256=model.sha256,
             dtype=full["dtype"],
             packages=("torch", "mace-torch", "e3nn", "ase"),
-            notes=(_UNTRAINED_NOTE,) if model.kind == "untrained" else (),
+            notes=tuple(note for note in (_UNTRAINED_NOTE if model.kind == "untrained" else model.note,) if note),
         )
 
     def setup(self) -> None:
