@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ from mlmat.store import Store, open_store
 # A shared machine stalls now and then: no deadline for one example.
 settings.register_profile("mlmat", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mlmat")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Models that tests make or register stay out of the user's cache, also in the processes they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLMAT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

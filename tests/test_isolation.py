@@ -64,11 +64,12 @@ def test_modules_in_the_working_directory_are_not_imported(tmp_path: Path, monke
 
 
 def test_an_abandoned_iteration_leaves_no_processes() -> None:
+    before = set(children_of(os.getpid()))
     found = isolated_map(CALL, FINE, processes=2, time_limit=30)
     next(found)
-    assert len(children_of(os.getpid())) == 2
+    assert len(set(children_of(os.getpid())) - before) == 2
     found.close()  # type: ignore[attr-defined]
-    assert children_of(os.getpid()) == []
+    assert set(children_of(os.getpid())) <= before
 
 
 def test_no_process_outlives_a_killed_parent(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 -- One row for each result: where the structure came from, and who computed it, where, when and with what.
--- A structure that a runner returned has the file of the structure that was handed in as its origin.
+-- A structure that a runner returned has the file of the structure it was relaxed from, through any number of generations.
 CREATE OR REPLACE VIEW provenance AS
-WITH origin AS (
+WITH RECURSIVE origin AS (
     SELECT structure_id, path, member, block, parser, file_sha256
     FROM source
     WHERE structure_id IS NOT NULL
@@ -12,6 +12,22 @@ parent AS (
     FROM produced
     WHERE parent_id <> structure_id
     QUALIFY row_number() OVER (PARTITION BY structure_id ORDER BY result_id) = 1
+),
+line AS (
+    SELECT structure_id, parent_id AS ancestor_id, 1 AS generation
+    FROM parent
+    WHERE structure_id NOT IN (SELECT structure_id FROM origin)
+    UNION ALL
+    SELECT line.structure_id, parent.parent_id, generation + 1
+    FROM line
+    JOIN parent ON parent.structure_id = line.ancestor_id
+    -- Two structures may each have been relaxed to the other: a bound ends that circle.
+    WHERE generation < 20 AND line.ancestor_id NOT IN (SELECT structure_id FROM origin)
+),
+ancestor AS (
+    SELECT line.structure_id, origin.* EXCLUDE (structure_id)
+    FROM line
+    JOIN origin ON origin.structure_id = line.ancestor_id
 )
 SELECT
     r.structure_id,
@@ -52,7 +68,7 @@ LEFT JOIN method AS m USING (method_id)
 LEFT JOIN run AS u USING (run_id)
 LEFT JOIN origin AS a ON a.structure_id = r.structure_id
 LEFT JOIN parent ON parent.structure_id = r.structure_id
-LEFT JOIN origin AS b ON b.structure_id = parent.parent_id
+LEFT JOIN ancestor AS b ON b.structure_id = r.structure_id
 ORDER BY r.result_id;
 COMMENT ON VIEW provenance IS 'One row for each result: file, block, parser, run, versions, weights, host, seconds';
 COMMENT ON COLUMN provenance.energy IS 'Total energy of the cell in eV';

@@ -92,7 +92,7 @@ def assert_each_has_one_result(store: Store, structures: int) -> None:
 
 @pytest.mark.parametrize("config", ["local", "threads"])
 def test_stopped_by_ctrl_c_and_started_again(store: Store, config: str) -> None:
-    slow = (*screen(store, "slow.py", "--config", config), "--set", "seconds=0.3")
+    slow = (*screen(store, "slow.py", "--config", config), "--set", "seconds=0.6")
     process = start(*slow)
     until(lambda: counted(store, "result") > 5)
     process.send_signal(signal.SIGINT)

@@ -24,10 +24,8 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="session")
-def prepared(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MLMAT_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return Runner.prepare({"batch_edges": 500})
+def prepared():
+    return Runner.prepare({"model": "untrained", "batch_edges": 500})
 
 
 @pytest.fixture(scope="session")

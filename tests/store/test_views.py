@@ -122,6 +122,22 @@ def test_provenance_has_one_row_for_each_result(store: Store) -> None:
     assert found[found["structure_id"] == a]["command"].notna().all()
 
 
+def test_provenance_goes_back_through_generations_to_the_file(store: Store) -> None:
+    first, coarse, fine = crystal(a=3.5), crystal(a=3.6), crystal(a=3.61)
+    add(store, block("/a.cif", first))
+    ids = [block("", atoms)["structure_id"] for atoms in (first, coarse, fine)]
+    for name in ("m", "n"):
+        method(store, name, label=name)
+    one, two = result(ids[0]), result(ids[1], "n")
+    record(store, one, two, values=[{}, {}], produced=[(one, coarse), (two, fine)])
+    # Back to where it came from: a circle must end.
+    circle = result(ids[2], "n")
+    record(store, circle, values=[{}], produced=[(circle, coarse)])
+    found = store.reduce("provenance").set_index("structure_id")
+    assert found["path"].tolist() == ["/a.cif"] * 3
+    assert found.loc[ids[2], "parent_id"] == ids[1]
+
+
 def test_provenance_prefers_the_file_that_still_holds_the_structure(store: Store) -> None:
     one = crystal()
     add(store, block("/old.cif", one), block("/other.cif", one))
