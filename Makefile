@@ -4,7 +4,7 @@ VENV := .venv
 MLMAT := $(VENV)/bin/mlmat
 PINS := ci/environment/linux-cpu-py311.txt
 
-.PHONY: setup demo test check clean
+.PHONY: setup demo test test-faults check clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,9 @@ demo: setup
 
 test: setup
 	ci/test
+
+test-faults: setup
+	$(VENV)/bin/pytest -m faults
 
 check: setup
 	ci/check

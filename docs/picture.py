@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from mlmat.report import as_table
+from mlmat.output import as_table
 from mlmat.store import open_store
 
 QUERY = """
@@ -24,7 +24,7 @@ FROM ranking WHERE formula IN (SELECT formula FROM ranking WHERE rank = 2) ORDER
 def main(db: str) -> None:
     """Write the picture."""
     console = Console(record=True, width=96, file=io.StringIO())
-    table = as_table(open_store(db).sql(QUERY)).rstrip()
+    table = as_table(open_store(db).arrow(QUERY)).rstrip()
     head, *rows = table.splitlines()
     console.print(Text("$ mlmat ingest crystals/ && mlmat screen --runner mace && mlmat reduce ranking", "bold"))
     console.print(Text(head, "bold cyan"))

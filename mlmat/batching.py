@@ -24,18 +24,20 @@ BATCH_MAX, AHEAD = 2_000, 20_000
 
 @dataclass(slots=True)
 class Batch:
-    """Structures that travel together, and how often they were lost."""
+    """Structures that travel together. tries: times handed out; lost, unlucky: losses by its own and others' fault."""
 
     ids: list[str]
     sites: list[int]
     geometry: pa.Table
+    tries: int = 0
     lost: int = 0
+    unlucky: int = 0
 
     def halves(self) -> list[Batch]:
         """The batch in two, so that the guilty structure is alone in the end."""
         middle = len(self.ids) // 2
         parts = [(slice(0, middle), 0, middle), (slice(middle, None), middle, len(self.ids) - middle)]
-        return [Batch(self.ids[s], self.sites[s], self.geometry.slice(at, n)) for s, at, n in parts]
+        return [Batch(self.ids[s], self.sites[s], self.geometry.slice(at, n), self.tries) for s, at, n in parts]
 
 
 class Feed:
@@ -49,15 +51,15 @@ class Feed:
         self._ahead_from = 0
         self._ahead: pa.Table | None = None
         self.atoms_per_batch = float(batch_atoms)
-        self._again: deque[Batch] = deque()
+        self._later: deque[Batch] = deque()
 
     def __bool__(self) -> bool:
-        return bool(self._again) or self._at < len(self._ids)
+        return bool(self._later) or self._at < len(self._ids)
 
     def next(self) -> Batch | None:
         """The next batch; None when the store is held by somebody and nothing was read ahead."""
-        if self._again:
-            return self._again.popleft()
+        if self._at == len(self._ids):
+            return self._later.popleft() if self._later else None
         end, atoms = self._at, 0
         while end < len(self._ids) and end - self._at < BATCH_MAX and (atoms < self.atoms_per_batch or end == self._at):
             atoms += self._sites[end]
@@ -79,8 +81,8 @@ class Feed:
         return self._ahead.slice(self._at - self._ahead_from, end - self._at)
 
     def give_back(self, batches: list[Batch]) -> None:
-        """Hand batches out again, before anything new."""
-        self._again.extend(batches)
+        """Hand batches out again, after everything new: what takes its workers along must not stop the others."""
+        self._later.extend(batches)
 
     def learn(self, batch: Batch, seconds: float) -> None:
         """Size the next batches by what this one took in the worker."""

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlmat.errors import MlmatError, UsageError
+from mlmat.errors import MlmatError, QueryError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import pyarrow as pa
 
     from mlmat.store import Store
 
@@ -91,7 +93,17 @@ def _output(command: Callable[..., Any]) -> Callable[..., Any]:
 def _open(db: Path, *, create: bool = False) -> Store:
     from mlmat.store import open_store
 
-    return open_store(db, create=create)
+    return open_store(db, create=create, say=_say)
+
+
+def _say(text: str) -> None:
+    """A line on standard error, above the progress bar where there is one."""
+    if not sys.stderr.isatty():
+        click.echo(f"mlmat: {text}", err=True)
+        return
+    from tqdm import tqdm
+
+    tqdm.write(f"mlmat: {text}", file=sys.stderr)
 
 
 @main.command(cls=Examples, example="mlmat ingest structures/ more/*.cif.gz --db screening.duckdb")
@@ -128,7 +140,11 @@ def ingest(
 @main.command(cls=Examples, example='mlmat screen --runner mace --set relax=cell --where "nelements = 2" --limit 100')
 @click.option("--runner", required=True, help="A name (`mlmat runners`), a module, or a file: ./my_runner.py[:Class]")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="A setting of the runner; may be repeated.")
-@click.option("--where", metavar="SQL", help="Only structures for which this holds (columns of structure and source).")
+@click.option(
+    "--where",
+    metavar="SQL",
+    help="Only structures for which this holds: columns of `mlmat reductions structure` and `source`.",
+)
 @click.option("--limit", type=click.IntRange(0), help="At most so many structures.")
 @click.option(
     "--config",
@@ -149,16 +165,26 @@ def screen(runner: str, settings: tuple[str, ...], config: str, db: Path, **sele
     from mlmat.runner._method import Plan
     from mlmat.screen import screen as run
 
-    os.nice(NICE)
+    os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
     store = _open(db)
     plan = Plan(runner, _pairs(settings), store.table_name)
-    for note in plan.prepared.notes:
-        click.echo(f"note: {note}", err=True)
     with bar("screen", "structure") as progress:
-        summary = run(store, plan, config=config, progress=progress, **selection)
-    for line in screen_lines(summary, plan.method["method"], plan.runner):
+        summary = run(store, plan, config=config, progress=progress, say=_say, **selection)
+    chosen = bool(selection["where"] or selection["of"] or selection["limit"] is not None)
+    for line in screen_lines(summary, plan.method["method"], plan.runner, chosen):
         click.echo(line)
-    sys.exit(130 if summary.outcome == "stopped" else 0)
+    _leave(130 if summary.outcome == "stopped" else 0)
+
+
+def _leave(code: int) -> None:
+    """Exit, also where threads of a run that was given up still compute."""
+    from mlmat.parsl_config import left_behind
+
+    if left_behind:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _pairs(settings: tuple[str, ...]) -> dict[str, str]:
@@ -178,13 +204,29 @@ def _pairs(settings: tuple[str, ...]) -> dict[str, str]:
 @_db
 def sql(query: str | None, write: bool, db: Path, output: Path | None, form: str | None) -> None:
     """Run an SQL query (from standard input where none is given); read-only unless --write."""
-    from mlmat.report import write_frame
+    from mlmat.output import write as print_rows
 
     statement = query if query is not None else sys.stdin.read()
     if not statement.strip():
         raise UsageError("no query: give one, or write it to standard input")
     store = _open(db)
-    write_frame(store.execute(statement) if write else store.sql(statement), output, form)
+    if write:
+        print_rows(_written(store, statement), output, form)
+        return
+    try:
+        found = store.arrow(statement)
+    except QueryError as error:
+        hint = "; --write allows it" if "read-only" in str(error) else ""
+        raise QueryError(f"{error}{hint}") from error
+    print_rows(found, output, form)
+
+
+def _written(store: Store, statement: str) -> pa.Table:
+    import pyarrow as pa
+
+    from mlmat.provenance import new_run
+
+    return pa.Table.from_pandas(store.execute(statement, new_run("sql", statement)), preserve_index=False)
 
 
 @main.command(cls=Examples, example="mlmat reduce ranking -o ranking.csv")
@@ -193,9 +235,9 @@ def sql(query: str | None, write: bool, db: Path, output: Path | None, form: str
 @_db
 def reduce(name: str, db: Path, output: Path | None, form: str | None) -> None:
     """Print a reduction (a view): ranking, failures, provenance, … or the name of a runner."""
-    from mlmat.report import write_frame
+    from mlmat.output import write as print_rows
 
-    write_frame(_open(db).reduce(name), output, form)
+    print_rows(_open(db).reduce_arrow(name), output, form)
 
 
 @main.command(cls=Examples, example="mlmat status --db screening.duckdb")
@@ -268,9 +310,14 @@ def add(model: str, sha256: str | None, name: str | None) -> None:
     click.echo(f"use it with: mlmat screen --runner mace --set model={found.name}")
 
 
-@main.command(cls=Examples, example="mlmat reductions")
+@main.command(cls=Examples, example="mlmat reductions\nmlmat reductions ranking")
+@click.argument("name", required=False)
 @_db
-def reductions(db: Path) -> None:
-    """List the reductions of a store: name and meaning."""
-    for name, meaning in _open(db).reductions():
-        click.echo(f"{name:20} {meaning}")
+def reductions(name: str | None, db: Path) -> None:
+    """List the reductions of a store; with NAME (a reduction or a table), its columns with their units."""
+    if name is None:
+        for view, meaning in _open(db).reductions():
+            click.echo(f"{view:20} {meaning}")
+        return
+    for column, kind, meaning in _open(db).columns(name):
+        click.echo(f"{column:26} {kind:16} {meaning}")

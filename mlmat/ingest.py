@@ -82,14 +82,20 @@ def _in_order(
 ) -> Iterator[tuple[str, Any]]:
     """Results in the order of files, whichever process was first: of two equal structures the same is stored always."""
     early: dict[str, Any] = {}
+    done: set[str] = set()
     order = iter(files)
     due = next(order, None)
     for path, rows in results:
         told(1)
         early[path] = rows
-        while due in early:
-            yield due, early.pop(due)
+        while due in early or due in done:
+            if due in early:
+                yield due, early.pop(due)
             due = next(order, None)
+        if len(early) >= FLUSH_FILES:  # one slow file must not keep the others waiting in memory
+            done.update(early)
+            yield from early.items()
+            early = {}
 
 
 def _cores() -> int:

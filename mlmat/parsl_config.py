@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmat.errors import UsageError
+from mlmat.errors import RunnerError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 #: Seconds between heartbeats of workers, and after how many silent ones a worker counts as lost.
 HEARTBEAT = 2
 LOST_AFTER = 15
+#: Seconds that parsl's cleanup may take, and after an interrupt.
+CLEANUP, HASTE = 30.0, 3.0
 #: Folders of runner files: a worker searches them last, as this process does, and not before its packages.
 searched_last: set[str] = set()
 
@@ -184,10 +186,52 @@ def kernel(config: Any, folder: Path) -> Iterator[Any]:
 
     _find_parsl_programs()
     started = DataFlowKernel(make_config(config, folder))
+    patience = CLEANUP
     try:
         yield started
+    except KeyboardInterrupt:
+        patience = HASTE
+        raise
     finally:
-        started.cleanup()
+        _clean_up(started, patience)
+
+
+def _clean_up(started: Any, patience: float) -> None:
+    """parsl's cleanup waits for ever for threads that compute and for an interchange that is dead: not so we."""
+    if not is_alive(started):
+        patience = HASTE
+    thread = threading.Thread(target=started.cleanup, name="mlmat-cleanup", daemon=True)
+    thread.start()
+    thread.join(patience)
+    if thread.is_alive():
+        left_behind.append(started)
+        for executor in started.executors.values():
+            if (process := getattr(executor, "interchange_proc", None)) is not None:
+                process.kill()  # workers end when they miss it
+
+
+#: Kernels that did not end in time: their threads would keep this process from ending.
+left_behind: list[Any] = []
+
+
+def is_alive(kernel: Any) -> bool:
+    """Whether the interchanges of a kernel still run."""
+    found = (getattr(executor, "interchange_proc", None) for executor in kernel.executors.values())
+    return all(process is None or process.poll() is None for process in found)
+
+
+def check_alive(kernel: Any) -> None:
+    """Raises RunnerError when an interchange has died: nothing would ever come back."""
+    if not is_alive(kernel):
+        raise RunnerError("parsl's interchange has died (out of memory?); the same command goes on where it stopped")
+
+
+def describe(config: Any) -> str:
+    """A configuration for the run's row: its name, or its file with the text of it."""
+    path = Path(str(config)).expanduser()
+    if str(config).endswith(".py") and path.is_file():
+        return f"{path.absolute()}\n{path.read_text()}"
+    return str(config)
 
 
 def _find_parsl_programs() -> None:

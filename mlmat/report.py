@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import unicodedata
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmat.errors import UsageError
+from mlmat.output import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    import pandas as pd
+    from pathlib import Path
 
     from mlmat.ingest import Report
     from mlmat.runner._models import Model
     from mlmat.screen import Summary
 
-#: Rows that a table on a terminal shows at most; files and other formats hold all.
-TABLE_ROWS = 500
 _OUTCOMES = ("stored", "duplicate", "disordered", "flagged", "rejected", "unreadable")
-
-
-def shown(text: Any) -> str:
-    """Text without control characters (terminal escape codes among them)."""
-    return "".join(c if unicodedata.category(c)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for c in str(text))
 
 
 @contextmanager
@@ -47,6 +36,8 @@ def bar(what: str, unit: str) -> Iterator[Callable[[int], Callable[..., None]]]:
             if failed:
                 made[0].set_postfix_str(f"{failed} failed", refresh=False)
             made[0].update(count)
+            if not count and not quiet:
+                made[0].refresh()  # the clock goes on while nothing comes back
 
         return told
 
@@ -68,7 +59,7 @@ def ingest_lines(report: Report, db: Path) -> Iterator[str]:
         )
         return
     rate = f" ({report.files - report.unchanged:,} files in {report.seconds:.1f} s)"
-    yield f"{new:,} blocks ingested into {db}{rate}"
+    yield f"{new:,} block{'' if new == 1 else 's'} ingested into {db}{rate}"
     for outcome in _OUTCOMES:
         if count := report.outcomes.get(outcome):
             yield f"  {outcome:11} {count:8,}"
@@ -80,11 +71,12 @@ def ingest_lines(report: Report, db: Path) -> Iterator[str]:
         yield "why: mlmat sql \"SELECT path, outcome, reason FROM source WHERE outcome NOT IN ('stored', 'duplicate')\""
 
 
-def screen_lines(summary: Summary, method: str, runner: str) -> Iterator[str]:
-    """The summary of a screen."""
+def screen_lines(summary: Summary, method: str, runner: str, chosen: bool = False) -> Iterator[str]:
+    """The summary of a screen; chosen: not all structures were asked for."""
     if not summary.done and summary.outcome == "finished":
-        yield f"nothing to do: every structure has a result by {shown(method)}"
-        yield "(--retry-failed takes failed ones again; mlmat ingest PATH reads more)"
+        what = "no structure that was asked for is pending" if chosen else "no structure is pending"
+        yield f"nothing to do: {what} for {shown(method)}"
+        yield "(see mlmat status; --retry-failed takes failed ones again, mlmat ingest PATH reads more)"
         return
     rate = summary.done / summary.seconds if summary.seconds else 0.0
     yield (
@@ -101,85 +93,6 @@ def screen_lines(summary: Summary, method: str, runner: str) -> Iterator[str]:
         yield f"next: mlmat reduce ranking, mlmat reduce {runner}"
 
 
-def write_frame(frame: pd.DataFrame, output: Path | None, form: str | None) -> None:
-    """Print a DataFrame or write it to a file, as table, csv, json or parquet. Raises UsageError."""
-    form = form or (_form_of(output) if output else "table")
-    if form == "parquet" and output is None:
-        raise UsageError("parquet is binary: give a file with -o FILE.parquet")
-    if form == "parquet":
-        frame.to_parquet(output)
-        return
-    text = {"table": as_table, "csv": as_csv, "json": as_json}[form](frame)
-    if output is None:
-        sys.stdout.write(text)
-    else:
-        output.write_text(text)
-
-
-def _form_of(output: Path) -> str:
-    forms = {".csv": "csv", ".json": "json", ".parquet": "parquet", ".txt": "table"}
-    if output.suffix not in forms:
-        raise UsageError(f"-o {output}: the suffix must be one of {', '.join(forms)}, or say --format")
-    return forms[output.suffix]
-
-
-def as_csv(frame: pd.DataFrame) -> str:
-    """Comma-separated values with full precision."""
-    return frame.to_csv(index=False)
-
-
-def as_json(frame: pd.DataFrame) -> str:
-    """One JSON array of objects."""
-    return (frame.to_json(orient="records", date_format="iso", default_handler=str, double_precision=15) or "[]") + "\n"
-
-
-def as_table(frame: pd.DataFrame) -> str:
-    """Columns side by side, as many as the terminal takes; long arrays and texts shortened, missing values as -."""
-    columns = [[str(name), *(_cell(value) for value in frame[name].head(TABLE_ROWS))] for name in frame.columns]
-    widths = [max(map(len, column)) for column in columns]
-    fitting = _fitting(widths)
-    numeric = [frame[name].dtype.kind in "iuf" for name in frame.columns]
-    lines = []
-    for cells in zip(*columns[:fitting], strict=True):
-        parts = [c.rjust(w) if n else c.ljust(w) for c, w, n in zip(cells, widths, numeric, strict=False)]
-        lines.append("  ".join(parts).rstrip())
-    if fitting < len(columns):
-        lines.append("more columns: " + ", ".join(str(name) for name in frame.columns[fitting:]))
-    if len(frame) > TABLE_ROWS:
-        lines.append(f"… {len(frame) - TABLE_ROWS:,} more rows; write all of them with -o FILE.csv")
-    elif len(frame) == 0:
-        lines.append("(no rows)")
-    return "\n".join(lines) + "\n"
-
-
-def _fitting(widths: list[int]) -> int:
-    """How many columns a terminal takes; all of them where the output goes elsewhere."""
-    if not sys.stdout.isatty():
-        return len(widths)
-    room, used, count = shutil.get_terminal_size().columns, 0, 0
-    for width in widths:
-        used += width + 2
-        if used - 2 > room and count:
-            break
-        count += 1
-    return count
-
-
-def _cell(value: Any) -> str:
-    import numpy as np
-
-    if isinstance(value, np.ndarray | list):
-        text = str([v.tolist() if isinstance(v, np.ndarray) else v for v in value])
-        return shown(text if len(text) <= 40 else text[:37] + "…]")
-    # A missing value is never equal to itself; the text "NaN" (sodium nitride) is.
-    if value is None or value is np.ma.masked or (isinstance(value, float) and value != value) or str(value) == "<NA>":
-        return "-"
-    if isinstance(value, float):
-        return f"{value:.4f}" if 1e-3 <= abs(value) < 1e6 or value == 0 else f"{value:.6g}"
-    text = shown(value)
-    return text if len(text) <= 80 else text[:79] + "…"
-
-
 def status_lines(status: dict[str, Any]) -> Iterator[str]:
     """What `mlmat status` says."""
     counts = status["structures"][0]
@@ -189,15 +102,19 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
     for row in status["methods"]:
         sha = f", weights {row['model_sha256'][:12]}" if isinstance(row["model_sha256"], str) else ""
         yield f"method      {shown(row['method'])} ({row['method_id']}{sha})"
-        yield f"            {row['ok']:,} ok, {row['failed']:,} failed, {max(0, row['pending']):,} pending"
+        left = "" if row["pending"] is None else f", {max(0, row['pending']):,} pending"
+        yield f"            {row['ok']:,} ok, {row['failed']:,} failed{left}"
     for row in status["failures"]:
         what = f"{row['structures']:,} x {shown(row['error_class'])} by {shown(row['method'])}"
-        yield f"failures    {what}: {shown(row['example'])}"
+        eg = "for instance " if row["messages"] > 1 else ""
+        yield f"failures    {what}: {eg}{shown(row['example'])}"
     for who in status["drivers"]:
         yield f"at work     {shown(who)}"
     if status["journal_bytes"]:
         size = status["journal_bytes"] / 1e6
         yield f"journal     {size:.2f} MB of results wait; the running screen or the next writing command merges them"
+    for path in status["kept"]:
+        yield f"kept        {shown(path)}: results that were damaged or refused; please report it"
 
 
 def show_lines(found: dict[str, Any]) -> Iterator[str]:
@@ -243,16 +160,20 @@ def _known(value: Any) -> bool:
 
 def runner_lines(available: list[tuple[str, str]]) -> Iterator[str]:
     """What `mlmat runners` says: each runner with its settings and their defaults."""
+    import inspect
+
     from mlmat.errors import MlmatError
     from mlmat.runner._load import find, parameters
 
     for name, meaning in available:
         yield f"{name:22} {meaning}"
         try:
-            settings = parameters(find(name))
+            found = find(name)
+            settings = parameters(found)
         except MlmatError as error:
             yield f"  ({error})"
             continue
+        yield from (f"  {line}" for line in (inspect.getdoc(found) or "").splitlines() if line)
         for key, p in settings.items():
             yield f"  --set {key}=" + ("…" if p.default is p.empty else str(p.default))
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from mlmat.runner._method import Plan
     from mlmat.store import Journal, Store
 
+#: Seconds that the last flush waits for a reader who does not leave: the journal keeps the results anyway.
+LAST_FLUSH = 5.0
 #: Seconds between two flushes of the journal into the store.
 FLUSH_EVERY = 5.0
 #: Seconds that a stop waits for batches under way.
@@ -35,8 +37,10 @@ GRACE = 15.0
 LOST_ALONE = 3
 #: Batches that may be lost in a row, with nothing coming home between them.
 BARREN = 50
-#: Losses that are no structure's fault: a node, a block or a walltime took its manager.
+#: Losses that are, at first, no structure's fault: a node, a block or a walltime took its manager.
 INNOCENT = {"ManagerLost"}
+#: Such losses of one batch after which it is suspected all the same: an out-of-memory killer may take managers.
+UNLUCKY = 2
 #: Errors that every task would meet.
 STOPPING = {
     "ImportError",
@@ -68,38 +72,55 @@ class Summary:
 class Screen:
     """One call of `mlmat screen`."""
 
-    def __init__(self, store: Store, plan: Plan, run_id: str, on_progress: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        plan: Plan,
+        run_id: str,
+        on_progress: Callable[[int, int], None] | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
         self.store, self.plan, self.run_id = store, plan, run_id
-        self.on_progress = on_progress
+        self.on_progress = on_progress or (lambda _done, _failed: None)
+        self.say = say or (lambda _text: None)
         self.summary = Summary()
         self._flight: dict[Future[bytes], Batch] = {}
         self.stopped = False
-        self._barren = 0
+        self._barren, self._workers = 0, 1
         self._flushed = time.monotonic()
 
     def loop(self, kernel: Any, workers: int, feed: Feed, journal: Journal) -> None:
         """Keep the workers busy until nothing is pending or a stop is asked for."""
         # A worker finds its next batch waiting; more than that would only have to be waited for after a stop.
         most = workers + max(1, workers // 8)
-        while (feed or self._flight) and not self.stopped:
-            self._fill(kernel, feed, most)
-            done, _ = wait(self._flight, timeout=0.5, return_when=FIRST_COMPLETED)
-            self._take(done, feed, journal)
-            self._flush(journal)
-        if self._flight:
-            self._drain(feed, journal)
+        self._workers = workers
+        try:
+            while (feed or self._flight) and not self.stopped:
+                parsl_config.check_alive(kernel)
+                self._fill(kernel, feed, most)
+                done, _ = wait(self._flight, timeout=0.5, return_when=FIRST_COMPLETED)
+                self._take(done, feed, journal)
+                self.on_progress(0, self.summary.failed)
+                self._flush(journal)
+        finally:
+            # After an error, too: what is on its way home is kept.
+            if self._flight and parsl_config.is_alive(kernel):
+                self._drain(journal)
 
     def stop(self) -> None:
         """Hand out nothing more."""
         self.stopped = True
+        batches = f"{len(self._flight)} batches under way" if self._flight else "the workers"
+        self.say(f"stopping: waiting up to {GRACE:.0f} s for {batches}; ctrl-C again stops at once")
 
     def _fill(self, kernel: Any, feed: Feed, most: int) -> None:
         while feed and len(self._flight) < most:
             batch = feed.next()
             if batch is None:
                 return
+            batch.tries += 1
             future = parsl_config.submit(
-                kernel, run_task, self.plan.recipe, self._ticket(batch.lost + 1), frame.to_ipc(batch.geometry)
+                kernel, run_task, self.plan.recipe, self._ticket(batch.tries), frame.to_ipc(batch.geometry)
             )
             self._flight[future] = batch
 
@@ -119,13 +140,24 @@ class Screen:
     def _record(self, packed: bytes, batch: Batch, feed: Feed, journal: Journal) -> None:
         meta = frame.meta_of(packed)
         if "broken" in meta:
-            raise RunnerError(f"the runner could not start on {meta['broken']}")
+            self._could_not_start(meta["broken"], batch, feed)
+            return
         journal.append(packed)
         self._barren = 0
+        self._count(meta)
+        feed.learn(batch, meta["seconds"])
+
+    def _count(self, meta: dict[str, Any]) -> None:
         self.summary.ok += meta["ok"]
         self.summary.failed += meta["failed"]
-        feed.learn(batch, meta["seconds"])
         self.on_progress(meta["ok"] + meta["failed"], self.summary.failed)
+
+    def _could_not_start(self, why: str, batch: Batch, feed: Feed) -> None:
+        """One host where the runner does not start must not end a screen that runs well on others."""
+        self._barren += 1
+        if self._barren >= (BARREN if self.summary.done else self._workers):
+            raise RunnerError(f"the runner could not start on {why}")
+        feed.give_back([batch])
 
     def _lost(self, batch: Batch, error: BaseException, feed: Feed, journal: Journal) -> None:
         """parsl could not bring this batch home: whose fault was it?"""
@@ -137,7 +169,8 @@ class Screen:
         self._barren += 1
         if self._barren > BARREN:
             raise RunnerError(f"{BARREN} batches in a row were lost, the last one by {kind}: {said}") from error
-        if kind in INNOCENT:
+        if kind in INNOCENT and batch.unlucky < UNLUCKY:
+            batch.unlucky += 1
             feed.give_back([batch])
         elif len(batch.ids) > 1:
             feed.give_back(batch.halves())
@@ -149,8 +182,8 @@ class Screen:
         if batch.lost < LOST_ALONE:
             feed.give_back([batch])
             return
-        message = f"lost with its worker {batch.lost} times while it was alone; the last time: {why}"
-        packed = failure_frame(self._ticket(batch.lost), batch.ids[0], "WorkerLost", message)
+        message = f"lost with its worker {batch.tries} times, {batch.lost} of them alone; the last time: {why}"
+        packed = failure_frame(self._ticket(batch.tries), batch.ids[0], "WorkerLost", message)
         self._record(packed, batch, feed, journal)
 
     def _flush(self, journal: Journal, timeout: float = 2.0) -> None:
@@ -170,15 +203,20 @@ class Screen:
                 self.summary.waiting_bytes = 0
         self._flushed = time.monotonic()
 
-    def _drain(self, feed: Feed, journal: Journal) -> None:
+    def _drain(self, journal: Journal) -> None:
         """After a stop: take what comes back soon, leave the rest pending."""
         deadline = time.monotonic() + GRACE
         while self._flight and (left := deadline - time.monotonic()) > 0:
             done, _ = wait(self._flight, timeout=left, return_when=FIRST_COMPLETED)
-            for future in [f for f in done if f.cancelled() or f.exception() is not None]:
+            for future in done:
                 self._flight.pop(future)
-                done.discard(future)
-            self._take(done, feed, journal)
+                self._keep(future, journal)
+
+    def _keep(self, future: Future[bytes], journal: Journal) -> None:
+        """Record what came back after a stop; what did not stays pending."""
+        if future.exception() is None and "broken" not in (meta := frame.meta_of(future.result())):
+            journal.append(future.result())
+            self._count(meta)
 
 
 def screen(
@@ -188,47 +226,54 @@ def screen(
     config: Any = "local",
     of: str | None = None,
     progress: Callable[[int], Any] | None = None,
+    say: Callable[[str], None] | None = None,
     **selection: Any,
 ) -> Summary:
     """Compute the structures that have no current result of the plan's method, and record every outcome.
 
     config: `threads`, `local`, a file, or a parsl Config; of: a method whose returned structures are taken; selection:
     where, limit, retry_failed, include_flagged, as in `Store.pending`; progress(total) gives a callable that is told
-    (structures done, failures so far). Raises StoreLocked when another process computes this method, RunnerError
-    when the runner cannot start.
+    (structures done, failures so far); say is told what is going on. Raises StoreLocked when another process computes
+    this method, RunnerError when the runner cannot start.
     """
     method_id = plan.method["method_id"]
-    run = provenance.new_run("screen", packages=plan.prepared.packages, method_id=method_id, parsl_config=str(config))
+    described = parsl_config.describe(config)
+    config = parsl_config.make_config(config, store.folder / "parsl")
+    run = provenance.new_run("screen", packages=plan.prepared.packages, method_id=method_id, parsl_config=described)
     with store.driver(
         method_id, f"process {run['pid']} on {run['host']}, since {run['started_at']:%Y-%m-%d %H:%M} UTC"
     ):
+        store.recover(method_id)
         pending = store.pending(method_id, of=store.find_method(of) if of else None, **selection)
         if pending.num_rows == 0:
             return Summary()
-        config = parsl_config.make_config(config, store.folder / "parsl")
         store.start_run(run, plan.method)
-        return _run(store, plan, run["run_id"], config, pending, progress)
+        work = Screen(store, plan, run["run_id"], progress(pending.num_rows) if progress else None, say)
+        return _run(work, config, pending)
 
 
-def _run(store: Store, plan: Plan, run_id: str, config: Any, pending: pa.Table, progress: Any) -> Summary:
-    start = time.monotonic()
-    told = progress(pending.num_rows) if progress else None
-    work = Screen(store, plan, run_id, told or (lambda _done, _failed: None))
-    journal = store.journal(run_id)
-    outcome = "failed"
+def _run(work: Screen, config: Any, pending: pa.Table) -> Summary:
+    start, store, summary = time.monotonic(), work.store, work.summary
+    journal = store.journal(work.run_id)
+    summary.outcome = "failed"
     try:
         with _stopped_by_signals(work), parsl_config.kernel(config, store.folder / "parsl") as kernel:
-            feed = Feed(store, pending, plan.batch_atoms)
-            work.loop(kernel, parsl_config.workers_of(kernel.config), feed, journal)
-            outcome = "stopped" if work.stopped and work.summary.done < pending.num_rows else "finished"
-            work.finish_flush(journal, 2.0)
+            workers = parsl_config.workers_of(kernel.config)
+            for note in work.plan.prepared.notes:
+                work.say(f"note: {note}")
+            work.say(f"{pending.num_rows:,} structures pending; starting {workers} workers")
+            work.loop(kernel, workers, Feed(store, pending, work.plan.batch_atoms), journal)
+            summary.outcome = "stopped" if work.stopped and summary.done < pending.num_rows else "finished"
+    except KeyboardInterrupt:  # a second ctrl-C: what is in flight is given up, what came back is kept
+        summary.outcome = "stopped"
     finally:
-        work.finish_flush(journal, 60.0)
-        journal.close()
-        with suppress(StoreLocked):  # the journal keeps the results; a run without an end reads as killed
-            store.end_run(run_id, outcome)
-        summary = work.summary
-        summary.outcome, summary.seconds = outcome, time.monotonic() - start
+        try:
+            work.finish_flush(journal, LAST_FLUSH)
+        finally:
+            journal.close()
+            with suppress(StoreLocked):  # the journal keeps the results; a run without an end reads as killed
+                store.end_run(work.run_id, summary.outcome, timeout=LAST_FLUSH if not summary.waiting_bytes else 0.1)
+        summary.seconds = time.monotonic() - start
         summary.pending = pending.num_rows - summary.done
     return summary
 

@@ -77,7 +77,7 @@ def test_a_store_of_a_newer_mlmat_is_refused_in_one_line(store: Store) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_a_store_with_older_views_is_brought_up(store: Store) -> None:
+def test_a_store_with_older_views_is_brought_up_by_the_next_writer(store: Store) -> None:
     ids = stored(store, crystal())
     method(store, "m")
     record(store, result(ids[0], energy=-1.0), values=[{"gap": 1.0}], declared={"gap": "DOUBLE -- eV"})
@@ -85,7 +85,11 @@ def test_a_store_with_older_views_is_brought_up(store: Store) -> None:
     store.execute("CREATE OR REPLACE VIEW toy AS SELECT 1 AS old")
     store.execute("DROP VIEW failures")
     store.execute("COMMENT ON TABLE mlmat_schema IS 'views of before'")
+    before = store.path.stat().st_mtime_ns
     again = open_store(store.path)
+    assert again.reduce("ranking")["old"].tolist() == [1]
+    assert store.path.stat().st_mtime_ns == before, "readers take the views as they are"
+    again.end_run("018f0000-0000-7000-8000-000000000000", "finished")
     assert "energy_per_atom" in again.reduce("ranking").columns
     assert again.reduce("toy")["gap"].tolist() == [1.0]
     assert len(again.reduce("failures")) == 0

@@ -86,7 +86,7 @@ def method_row(runner: str, version: str, prepared: Prepared) -> dict[str, Any]:
     identity = [runner, version, settings, prepared.model_sha256, prepared.dtype]
     return {
         "method_id": hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:10],
-        "method": _label(runner, prepared, settings),
+        "method": _label(runner, version, prepared, settings),
         "runner": runner,
         "runner_version": version,
         "settings": settings,
@@ -96,12 +96,17 @@ def method_row(runner: str, version: str, prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _label(runner: str, prepared: Prepared, settings: Mapping[str, str]) -> str:
+def _label(runner: str, version: str, prepared: Prepared, settings: Mapping[str, str]) -> str:
     model = f"/{prepared.model_name}" if prepared.model_name else ""
     parts = [
         f"{name}={value}" for name, value in settings.items() if name not in {"dtype", "model"} and value != "null"
     ]
-    return " ".join([runner + model, *([prepared.dtype] if prepared.dtype else []), *parts])
+    return " ".join([runner + _version_mark(version) + model, *([prepared.dtype] if prepared.dtype else []), *parts])
+
+
+def _version_mark(version: str) -> str:
+    """Nothing for a first version; people should see which of several they look at."""
+    return "" if version == "1" else f"@{version.removeprefix('sha256:')}"
 
 
 def _text(value: Any) -> str:

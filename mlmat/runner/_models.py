@@ -90,7 +90,7 @@ def _registered_file(text: str, known: dict[str, Model]) -> Model:
     digest = _weights.sha256(path)
     for model in known.values():
         if model.sha256 == digest:
-            return model
+            return _verified(model)
     raise ModelError(
         f"{path} is not registered; loading a model runs code that is inside the file: if you trust where it comes "
         f"from, register it once with `mlmat models add {path}`"

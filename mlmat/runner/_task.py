@@ -152,20 +152,30 @@ def _run_many(runner: WrappedAtomsRunner, batch: Sequence[Atoms], scratch: Path)
     """One call of the runner's own `run_batch`, with one scratch directory, kept when any structure failed."""
     runner.begin_scratch(scratch)
     start = time.perf_counter()
-    try:
-        found: list[Any] = list(runner.run_batch(batch))
-        if len(found) != len(batch):
-            raise BadRow(f"run_batch returned {len(found)} rows for {len(batch)} structures")
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        found = [error] * len(batch)
+    found = _rows_of(runner, batch)
     share = (time.perf_counter() - start) / max(1, len(batch))
     outcomes = [_judge(runner, item, share) for item in found]
     kept = runner.end_scratch(keep=any(outcome.row is None for outcome in outcomes))
     for outcome in outcomes:
         outcome.workdir = str(kept) if kept and outcome.row is None else None
     return outcomes
+
+
+def _rows_of(runner: WrappedAtomsRunner, batch: Sequence[Atoms]) -> list[Any]:
+    """What `run_batch` says of each structure; one that fails as a whole is halved until the guilty is alone."""
+    try:
+        found = list(runner.run_batch([atoms.copy() for atoms in batch]))
+        if len(found) == len(batch):
+            return found
+        error: BaseException = BadRow(f"run_batch returned {len(found)} rows for {len(batch)} structures")
+    except KeyboardInterrupt:
+        raise
+    except BaseException as raised:
+        error = raised
+    if len(batch) == 1:
+        return [error]
+    middle = len(batch) // 2
+    return [*_rows_of(runner, batch[:middle]), *_rows_of(runner, batch[middle:])]
 
 
 def _run_one(runner: WrappedAtomsRunner, atoms: Atoms, scratch: Path) -> OutcomeOf:

@@ -6,8 +6,6 @@ a shell can use it side by side.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import time
 import warnings
 from contextlib import ExitStack, closing, contextmanager
@@ -15,15 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import QueryError, StoreError, StoreLocked
-from mlmat.store import _journal, _results, _schema, _structures
+from mlmat.store import _drivers, _journal, _results, _schema, _structures
 from mlmat.store._columns import runner_name
 from mlmat.store._connection import Database
-from mlmat.store._connection import try_lock as _locked
 from mlmat.store._journal import Journal
 from mlmat.store._results import Unmergeable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    import os
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     import duckdb
     import pandas as pd
@@ -34,14 +33,19 @@ __all__ = ["Journal", "Store", "open_store"]
 
 #: Structures that one read of an iteration takes.
 CHUNK = 1_000
+#: Bytes of a journal that one transaction merges: it stays under a second.
+MERGE_BYTES = 16_000_000
 
 
-def open_store(path: str | os.PathLike[str], *, create: bool = False) -> Store:
-    """The store in a file; with create, a new one where there is none.
+def open_store(
+    path: str | os.PathLike[str], *, create: bool = False, say: Callable[[str], None] | None = None
+) -> Store:
+    """The store in a file; with create, a new one where there is none. say is told when somebody has to be waited for.
 
     Raises StoreError when the file is missing, is no store or was written by a newer mlmat.
     """
     store = Store(path)
+    store.database.say = say
     if create:
         store.create()
     store.check()
@@ -56,6 +60,7 @@ class Store:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.database = Database(path)
+        self._readable = self._writable = False
 
     @property
     def path(self) -> Path:
@@ -81,42 +86,83 @@ class Store:
         self._upgrade()
 
     def check(self) -> None:
-        """Bring an older store to this version. Raises StoreError, StoreTooNew."""
-        with self.database.read() as con:
-            current = _schema.is_current(con, self.path)
-        if not current:
-            self._upgrade()
+        """See that this is a store that this mlmat can read; older tables are brought up. Raises StoreError."""
+        with self._reading():
+            pass
 
     def _upgrade(self) -> None:
         with _plain_errors(), self.database.write() as con:
             _schema.upgrade(con, self.path)
+        self._readable = self._writable = True
 
     @contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        if not self._readable and not self._is_readable_now():
+            self._upgrade()
         with _plain_errors(), self.database.read() as con:
             yield con
+
+    def _is_readable_now(self) -> bool:
+        with self.database.read() as con:
+            self._readable = _schema.is_readable(con, self.path)
+        return self._readable
 
     @contextmanager
     def _writing(self, timeout: float = 60.0) -> Iterator[duckdb.DuckDBPyConnection]:
         """One transaction, after what dead drivers left in their journals was merged."""
         self._adopt(timeout)
         with _plain_errors(), self.database.write(timeout) as con:
+            if not self._writable:
+                _schema.upgrade(con, self.path)
+                self._writable = self._readable = True
             yield con
 
     def _adopt(self, timeout: float) -> None:
         """Merge the journals of dead drivers, each by itself: one that cannot be merged must not stop the others."""
         with ExitStack() as stack:
             for orphan in [stack.enter_context(closing(o)) for o in _journal.adopt(self.folder / "journal")]:
-                if not len(orphan):
-                    continue
-                try:
-                    with _plain_errors(), self.database.write(timeout) as con:
-                        _results.merge(con, orphan.frames())
-                except Unmergeable as error:
-                    kept = orphan.set_aside()
-                    warnings.warn(f"results that the store refused are kept in {kept}: {error}", stacklevel=2)
-                else:
-                    orphan.clear()
+                self._merge(orphan, timeout)
+
+    def _merge(self, journal: Journal, timeout: float) -> int:
+        """Merge a journal in short transactions. What the tables refuse is kept beside it and stops nothing else."""
+        count = 0
+        for frames in _journal.chunks(journal.frames(), MERGE_BYTES):
+            try:
+                with _plain_errors(), self.database.write(timeout) as con:
+                    count += _results.merge(con, frames)
+            except Unmergeable:
+                count += sum(self._merge_or_keep(journal, frame, timeout) for frame in frames)
+        journal.clear()
+        return count
+
+    def _merge_or_keep(self, journal: Journal, frame: bytes, timeout: float) -> int:
+        try:
+            with _plain_errors(), self.database.write(timeout) as con:
+                return _results.merge(con, [frame])
+        except Unmergeable as error:
+            kept = journal.set_aside(frame)
+            warnings.warn(f"results that the store refused are kept in {kept}: {error}", stacklevel=2)
+            return 0
+
+    def recover(self, method_id: str, timeout: float = 60.0) -> None:
+        """Merge what dead drivers of a method left. Call it as the method's driver. Raises StoreLocked.
+
+        Another process may be merging a journal just now: what is in it is not pending, so it is waited for.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            self._adopt(timeout)
+            names = _journal.waiting_names(self.folder / "journal")
+            if not names or not self._runs_of(method_id, names):
+                return
+            if time.monotonic() > deadline:
+                raise StoreLocked(f"{self.path}: another process merges results of this method; try again in a moment")
+            time.sleep(0.05)
+
+    def _runs_of(self, method_id: str, names: list[str]) -> int:
+        query = "SELECT 1 FROM run WHERE method_id = $method AND run_id::VARCHAR IN $names"
+        with self._reading() as con:
+            return len(con.execute(query, {"method": method_id, "names": names}).fetchall())
 
     # -- reading ---------------------------------------------------------------------------------
 
@@ -131,9 +177,11 @@ class Store:
         with self._reading() as con:
             return _answer(con.sql(query, params=parameters)).to_arrow_table()
 
-    def execute(self, statement: str) -> pd.DataFrame:
-        """Run a statement that may write, in one transaction. Raises QueryError."""
+    def execute(self, statement: str, run: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Run a statement that may write, in one transaction, and record the run. Raises QueryError."""
         with self._writing() as con:
+            if run is not None:
+                _results.add_row(con, "run", run)
             frame: pd.DataFrame = _answer(con.execute(statement)).df()
         return frame
 
@@ -142,6 +190,16 @@ class Store:
         with self._reading() as con:
             frame: pd.DataFrame = con.execute(f"SELECT * FROM {_results.check_reduction(con, name)}").df()
         return frame
+
+    def reduce_arrow(self, name: str) -> pa.Table:
+        """A reduction as an Arrow table. Raises StoreError."""
+        with self._reading() as con:
+            return con.sql(f"SELECT * FROM {_results.check_reduction(con, name)}").to_arrow_table()
+
+    def columns(self, name: str) -> list[tuple[str, str, str]]:
+        """Name, type and meaning (with unit) of the columns of a reduction or table. Raises StoreError."""
+        with self._reading() as con:
+            return _results.describe(con, name)
 
     def reductions(self) -> list[tuple[str, str]]:
         """Name and meaning of every reduction."""
@@ -155,13 +213,14 @@ class Store:
             table = _structures.geometry(con, [full])
         return next(_atoms_of(table))
 
-    def structures(self, where: str | None = None) -> Iterator[Atoms]:
-        """Iterate over structures; where is an SQL condition over the columns of `structure` and `source`.
+    def structures(self, where: str | None = None, *, flagged: bool = False, produced: bool = False) -> Iterator[Atoms]:
+        """Iterate over the structures that files gave; where is SQL over the columns of `structure` and `source`.
 
-        Each `Atoms` carries its id in `info["structure_id"]`. The store is open only while a thousand are read.
+        flagged, produced: those too that were flagged, that a runner returned (relaxed ones). Each `Atoms` carries its
+        id in `info["structure_id"]`. The store is open only while a thousand are read.
         """
         with self._reading() as con:
-            ids = _structures.matching(con, where)
+            ids = _structures.matching(con, where, flagged=flagged, produced=produced)
         for start in range(0, len(ids), CHUNK):
             yield from _atoms_of(self.geometry(ids[start : start + CHUNK]))
 
@@ -180,7 +239,8 @@ class Store:
         with self._reading() as con:
             tables = _results.status_tables(con)
         journals, size = _journal.waiting(self.folder / "journal")
-        return {**tables, "drivers": self.drivers(), "journals": journals, "journal_bytes": size}
+        kept = [str(path) for path in _journal.set_aside(self.folder / "journal")]
+        return {**tables, "drivers": self.drivers(), "journals": journals, "journal_bytes": size, "kept": kept}
 
     # -- ingest ----------------------------------------------------------------------------------
 
@@ -203,9 +263,9 @@ class Store:
                 _results.add_method(con, method)
             _results.add_row(con, "run", run)
 
-    def end_run(self, run_id: str, outcome: str) -> None:
-        """Say how a run ended: finished, stopped or failed."""
-        with self._writing() as con:
+    def end_run(self, run_id: str, outcome: str, timeout: float = 60.0) -> None:
+        """Say how a run ended: finished, stopped or failed. Raises StoreLocked."""
+        with self._writing(timeout) as con:
             _results.end_run(con, run_id, outcome)
 
     @staticmethod
@@ -229,52 +289,21 @@ class Store:
 
     def merge(self, journal: Journal, timeout: float = 60.0) -> int:
         """Write what a journal holds into the store; the number of new results. Raises StoreLocked."""
-        with self._writing(timeout) as con:
-            count = _results.merge(con, journal.frames())
-        journal.clear()
-        return count
+        return self._merge(journal, timeout)
 
-    @contextmanager
-    def driver(self, method_id: str, who: str) -> Iterator[None]:
+    def driver(self, method_id: str, who: str) -> AbstractContextManager[None]:
         """Be the one driver of a method. Raises StoreLocked, naming who is at work."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        fd = os.open(self.folder / f"method-{method_id}.lock", os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            if not _locked_soon(fd):
-                at_work = os.pread(fd, 4096, 0).decode(errors="replace").strip()
-                raise StoreLocked(f"this method is being computed already by {at_work}; let it finish or stop it")
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, who.encode(), 0)
-            yield
-        finally:
-            os.close(fd)
+        return _drivers.driver(self.folder, method_id, who)
 
     def drivers(self) -> list[str]:
         """Who is at work on this store: one line for each living driver."""
-        found = []
-        for path in self.folder.glob("method-*.lock"):
-            fd = os.open(path, os.O_RDONLY)
-            try:
-                if not _locked(fd, fcntl.LOCK_SH):
-                    found.append(os.pread(fd, 4096, 0).decode(errors="replace").strip())
-            finally:
-                os.close(fd)
-        return found
+        return _drivers.at_work(self.folder)
 
 
 def _answer(answer: Any) -> Any:
     if answer is None:
         raise QueryError("there is nothing to answer: the text holds no query, or one that returns no table")
     return answer
-
-
-def _locked_soon(fd: int) -> bool:
-    """Take a driver's lock; somebody who only asks who is at work holds it for an instant, too."""
-    for _ in range(5):
-        if _locked(fd, fcntl.LOCK_EX):
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def _atoms_of(table: pa.Table) -> Iterator[Atoms]:

@@ -13,8 +13,18 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-#: Names that a runner cannot have: its view would hide one of ours.
-RESERVED = frozenset({"source", "structure", "method", "run", "result", "produced", "mlmat_schema"})
+TABLES = frozenset({"source", "structure", "method", "run", "result", "produced"})
+#: Names that a runner cannot have: its view would hide one of ours, or of the reductions to come.
+RESERVED = TABLES | {
+    "mlmat_schema",
+    "formation_energy",
+    "hull",
+    "candidates",
+    "stability",
+    "same_crystal",
+    "report",
+    "entries",
+}
 _INTEGERS = {
     "TINYINT",
     "SMALLINT",

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from mlmat.errors import StoreError, StoreLocked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import duckdb
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 POLL = 0.005
 #: Seconds that a writer may keep new readers waiting for a reader who does not leave.
 PATIENCE = 0.5
+#: Seconds of waiting after which a user is told for whom.
+SILENCE = 1.0
 _CONFIG = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -43,6 +45,7 @@ class Database:
         self.path = Path(path).expanduser().absolute()
         self.folder = self.path.with_name(self.path.name + ".d")
         # DuckDB's lock is per process and a second connection of another kind is refused: threads take turns.
+        self.say: Callable[[str], None] | None = None
         self._threads = _process_locks.setdefault(os.path.realpath(self.path), threading.RLock())
 
     @contextmanager
@@ -87,6 +90,7 @@ class Database:
         """Try to open until a moment; None when somebody else still holds the file then."""
         import duckdb
 
+        silent_until = time.monotonic() + SILENCE
         while True:
             if read_only:
                 self._pass_turnstile(until)
@@ -100,6 +104,9 @@ class Database:
                 raise self._refused(error) from error
             if time.monotonic() > until:
                 return None
+            if time.monotonic() > silent_until and self.say is not None:
+                self.say(f"waiting: {self._who()}")
+                silent_until = until
             time.sleep(POLL)
 
     @contextmanager

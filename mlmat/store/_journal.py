@@ -8,6 +8,7 @@ but `clear` ever takes a record away. Merging twice changes nothing (result_id).
 from __future__ import annotations
 
 import fcntl
+import mmap
 import os
 import struct
 import zlib
@@ -15,7 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _HEAD = struct.Struct("<4sII")
@@ -36,7 +37,7 @@ class Journal:
 
     def append(self, frame: bytes) -> None:
         """Keep a frame: on disk when this returns. Raises OSError when it cannot be; what was there stays."""
-        record = _HEAD.pack(_MAGIC, len(frame), zlib.crc32(frame)) + frame
+        record = _record(frame)
         try:
             _write_all(self._fd, record)
             os.fdatasync(self._fd)
@@ -58,9 +59,12 @@ class Journal:
         os.ftruncate(self._fd, 0)
         self._size = 0
 
-    def set_aside(self) -> Path:
-        """Rename it to FILE.refused, for what the store would not take; nobody tries again, nothing is lost."""
-        return self.path.rename(self.path.with_suffix(".refused"))
+    def set_aside(self, frame: bytes) -> Path:
+        """Keep in FILE.refused what the store would not take: nobody tries again, nothing is lost."""
+        kept = self.path.with_suffix(".refused")
+        with kept.open("ab") as file:
+            file.write(_record(frame))
+        return kept
 
     def close(self) -> None:
         """Give the file up; an empty one is removed."""
@@ -78,6 +82,11 @@ def adopt(folder: Path) -> list[Journal]:
     return found
 
 
+def waiting_names(folder: Path) -> list[str]:
+    """Names of the journals that hold something."""
+    return [path.stem for path in folder.glob("*.journal") if path.exists() and path.stat().st_size]
+
+
 def waiting(folder: Path) -> tuple[int, int]:
     """Journals that hold something, and how many bytes: what readers report."""
     sizes = []
@@ -92,12 +101,30 @@ def read(fd: int) -> Iterator[bytes]:
     return (frame for _, frame in _scan(_content(fd)))
 
 
-def _content(fd: int) -> bytes:
-    size, parts, at = os.fstat(fd).st_size, [], 0
-    while at < size and (part := os.pread(fd, size - at, at)):  # one call gives 2 GB at most
-        parts.append(part)
-        at += len(part)
-    return b"".join(parts)
+def _record(frame: bytes) -> bytes:
+    return _HEAD.pack(_MAGIC, len(frame), zlib.crc32(frame)) + frame
+
+
+def _content(fd: int) -> bytes | mmap.mmap:
+    """The file without reading it into memory: a store that is held for a night makes a long journal."""
+    return mmap.mmap(fd, 0, access=mmap.ACCESS_READ) if os.fstat(fd).st_size else b""
+
+
+def set_aside(folder: Path) -> list[Path]:
+    """What could not be merged or was damaged, and is kept."""
+    return sorted([*folder.glob("*.refused"), *folder.glob("*.damaged")])
+
+
+def chunks(frames: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
+    """Frames in lists of about so many bytes."""
+    part: list[bytes] = []
+    for frame in frames:
+        part.append(frame)
+        if sum(map(len, part)) >= size:
+            yield part
+            part = []
+    if part:
+        yield part
 
 
 def _keep_damage(fd: int, path: Path) -> int:
@@ -108,7 +135,7 @@ def _keep_damage(fd: int, path: Path) -> int:
     return len(data)
 
 
-def _scan(data: bytes) -> Iterator[tuple[int, bytes]]:
+def _scan(data: bytes | mmap.mmap) -> Iterator[tuple[int, bytes]]:
     at = data.find(_MAGIC)
     while at >= 0:
         frame = _frame_at(data, at)
@@ -117,7 +144,7 @@ def _scan(data: bytes) -> Iterator[tuple[int, bytes]]:
         at = data.find(_MAGIC, at + (_HEAD.size + len(frame) if frame is not None else 1))
 
 
-def _frame_at(data: bytes, at: int) -> bytes | None:
+def _frame_at(data: bytes | mmap.mmap, at: int) -> bytes | None:
     if len(data) - at < _HEAD.size:
         return None
     _, size, checksum = _HEAD.unpack_from(data, at)

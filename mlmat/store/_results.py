@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import QueryError, StoreError, UsageError
 from mlmat.frame import unpack
-from mlmat.store._columns import RESERVED, fit_table, insert, one_spelling, quoted, types
+from mlmat.store._columns import RESERVED, TABLES, fit_table, insert, one_spelling, quoted, types
 from mlmat.store._connection import rows
 from mlmat.store._schema import views
-from mlmat.store._structures import add_structures, condition
+from mlmat.store._structures import add_structures, condition, outcomes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -77,7 +77,7 @@ def pending(
     origin = (
         "SELECT structure_id FROM produced SEMI JOIN current_result USING (result_id) WHERE method_id = $of"
         if of
-        else f"SELECT structure_id FROM source WHERE current AND outcome IN ({_outcomes(include_flagged)})"
+        else f"SELECT structure_id FROM source WHERE current AND outcome IN ({outcomes(include_flagged)})"
     )
     done = "status = 'ok'" if retry_failed else "true"
     query = f"""
@@ -90,11 +90,6 @@ def pending(
     """
     parameters = {"method": method_id, **({"of": of} if of else {})}
     return con.sql(query, params=parameters).to_arrow_table()
-
-
-def _outcomes(include_flagged: bool = False) -> str:
-    """Outcomes whose structures are computed, as an SQL list."""
-    return "'stored', 'duplicate'" + (", 'flagged'" if include_flagged else "")
 
 
 class Unmergeable(QueryError):  # noqa: N818 - as in mlmat.errors
@@ -110,7 +105,7 @@ def merge(con: duckdb.DuckDBPyConnection, frames: Iterable[bytes]) -> int:
 
     try:
         return _merge(con, frames)
-    except (duckdb.DataError, duckdb.ProgrammingError, duckdb.NotSupportedError) as error:
+    except (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError, duckdb.NotSupportedError) as error:
         raise Unmergeable(str(error).splitlines()[0]) from error
     except (ValueError, TypeError, KeyError, struct.error) as error:  # pyarrow's errors are among them
         raise Unmergeable(f"{type(error).__name__}: {error}") from error
@@ -189,7 +184,7 @@ def _kinds(con: duckdb.DuckDBPyConnection, table: pa.Table) -> Iterable[tuple[st
 
 def status_tables(con: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, Any]]]:
     """What `mlmat status` prints: blocks by outcome, results by method, failures by class."""
-    eligible = f"SELECT DISTINCT structure_id FROM source WHERE current AND outcome IN ({_outcomes()})"
+    eligible = f"SELECT DISTINCT structure_id FROM source WHERE current AND outcome IN ({outcomes()})"
     queries = {
         "outcomes": "SELECT outcome, count(*) AS blocks FROM source WHERE current GROUP BY ALL ORDER BY blocks DESC",
         "structures": f"""
@@ -203,13 +198,14 @@ def status_tables(con: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, An
                      FROM current_result GROUP BY method_id)
             SELECT m.method, m.method_id, m.model_name, m.model_sha256, coalesce(d.ok, 0) AS ok,
                    coalesce(d.failed, 0) AS failed,
-                   (SELECT count(*) FROM eligible) - coalesce(d.eligible_done, 0) AS pending
+                   CASE WHEN d.eligible_done > 0 OR d.method_id IS NULL
+                   THEN (SELECT count(*) FROM eligible) - coalesce(d.eligible_done, 0) END AS pending
             FROM method AS m LEFT JOIN done AS d USING (method_id) ORDER BY m.created_at
         """,
-        "failures": "SELECT method, error_class, count(*) AS structures, min(error_message) AS example "
-        "FROM failures GROUP BY method, error_class ORDER BY structures DESC",
+        "failures": "SELECT method, error_class, count(*) AS structures, min(error_message) AS example, "
+        "count(DISTINCT error_message) AS messages FROM failures GROUP BY method, error_class ORDER BY structures DESC",
     }
-    return {name: con.execute(query).df().to_dict("records") for name, query in queries.items()}
+    return {name: con.sql(query).to_arrow_table().to_pylist() for name, query in queries.items()}
 
 
 def relation_names(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
@@ -223,3 +219,16 @@ def check_reduction(con: duckdb.DuckDBPyConnection, name: str) -> str:
     if name not in known:
         raise StoreError(f"no reduction {name!r}; there are: {', '.join(known)}")
     return quoted(name)
+
+
+def describe(con: duckdb.DuckDBPyConnection, name: str) -> list[tuple[str, str, str]]:
+    """Name, type and comment of each column of a view or table. Raises StoreError for a name that is none."""
+    query = (
+        "SELECT column_name, data_type, coalesce(comment, '') FROM duckdb_columns() "
+        "WHERE table_name = ? AND NOT internal ORDER BY column_index"
+    )
+    found = rows(con, query, [name])
+    if not found:
+        known = ", ".join(view for view, _ in relation_names(con))
+        raise StoreError(f"no reduction or table {name!r}; there are: {known}, {', '.join(sorted(TABLES))}")
+    return found

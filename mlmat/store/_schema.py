@@ -48,6 +48,11 @@ def newest() -> int:
 
 def is_current(con: duckdb.DuckDBPyConnection, path: Path) -> bool:
     """Whether the store is at this version, tables and views. Raises StoreTooNew, StoreError."""
+    return is_readable(con, path) and _view_fingerprint(con) == fingerprint()
+
+
+def is_readable(con: duckdb.DuckDBPyConnection, path: Path) -> bool:
+    """Whether the tables are those of this version: readers take the views as they are. Raises as is_current."""
     version = _version(con)
     if version is None:
         if rows(con, "SELECT 1 FROM duckdb_tables() WHERE NOT internal LIMIT 1"):
@@ -57,7 +62,7 @@ def is_current(con: duckdb.DuckDBPyConnection, path: Path) -> bool:
         raise StoreTooNew(
             f"{path}: written by a newer mlmat (schema {version}, this one knows {newest()}); upgrade mlmat"
         )
-    return version == newest() and _view_fingerprint(con) == fingerprint()
+    return version == newest()
 
 
 def _version(con: duckdb.DuckDBPyConnection) -> int | None:

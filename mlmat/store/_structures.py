@@ -154,10 +154,23 @@ def geometry(con: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> pa.Table:
     return con.sql(f"SELECT {GEOMETRY} FROM structure JOIN wanted USING (structure_id) ORDER BY place").to_arrow_table()
 
 
-def matching(con: duckdb.DuckDBPyConnection, where: str | None) -> list[str]:
-    """Ids of the structures for which an SQL condition over `structure` and `source` holds."""
-    found = rows(con, f"SELECT structure_id FROM structure {condition(where)} ORDER BY nsites, structure_id")
-    return [i for (i,) in found]
+def matching(
+    con: duckdb.DuckDBPyConnection, where: str | None, *, flagged: bool = False, produced: bool = False
+) -> list[str]:
+    """Ids of the structures for which an SQL condition over `structure` and `source` holds, small ones first."""
+    origin = f"SELECT structure_id FROM source WHERE current AND outcome IN ({outcomes(flagged)})"
+    if produced:
+        origin += " UNION SELECT structure_id FROM produced"
+    query = (
+        f"SELECT structure_id FROM (SELECT * FROM structure {condition(where)}) AS s "
+        f"SEMI JOIN ({origin}) AS o USING (structure_id) ORDER BY nsites, structure_id"
+    )
+    return [i for (i,) in rows(con, query)]
+
+
+def outcomes(flagged: bool = False) -> str:
+    """Outcomes whose structures are computed, as an SQL list."""
+    return "'stored', 'duplicate'" + (", 'flagged'" if flagged else "")
 
 
 def condition(where: str | None) -> str:
@@ -165,7 +178,8 @@ def condition(where: str | None) -> str:
     if not where:
         return ""
     return (
-        "WHERE structure_id IN (SELECT structure.structure_id FROM structure "
+        "WHERE structure_id IN (SELECT structure.structure_id FROM (SELECT *, "
+        "chemical_formula_reduced AS formula, space_group_symbol AS space_group FROM structure) AS structure "
         "LEFT JOIN (SELECT * EXCLUDE (structure_id), structure_id AS source_structure_id FROM source WHERE current) "
         f"AS source ON source.source_structure_id = structure.structure_id WHERE ({where}\n))"
     )
@@ -185,4 +199,4 @@ def provenance_of(con: duckdb.DuckDBPyConnection, structure_id: str) -> dict[str
         "WHERE structure_id = $1) AS is_current FROM result AS r JOIN method AS m USING (method_id) "
         "LEFT JOIN run AS u USING (run_id) WHERE r.structure_id = $1 ORDER BY r.result_id",
     }
-    return {name: con.execute(query, [structure_id]).df().to_dict("records") for name, query in queries.items()}
+    return {name: con.sql(query, params=[structure_id]).to_arrow_table().to_pylist() for name, query in queries.items()}

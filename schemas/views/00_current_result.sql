@@ -5,8 +5,14 @@ FROM (
     SELECT
         *,
         row_number() OVER (
-            PARTITION BY method_id, coalesce(external_id, structure_id, result_id::VARCHAR)
-            ORDER BY status = 'ok' DESC, finished_at DESC, result_id DESC
+            -- Plain columns first: a filter on them then reaches the table.
+            PARTITION BY
+                method_id,
+                CASE WHEN external_id IS NULL THEN structure_id END,
+                external_id,
+                CASE WHEN structure_id IS NULL AND external_id IS NULL THEN result_id END
+            -- The driver's stamp on the run comes before the clocks of the workers.
+            ORDER BY status = 'ok' DESC, run_id DESC NULLS LAST, finished_at DESC, result_id DESC
         ) AS place
     FROM result
 )

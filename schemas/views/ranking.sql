@@ -1,22 +1,24 @@
 -- Ranks compare structures of one reduced formula and one method only. Unconverged relaxations are not ranked:
--- their rank is NULL and the reason says so.
+-- their rank is NULL and the reason says so. Space group and volume are those of the structure that the energy belongs
+-- to: the relaxed one, where there is one.
 CREATE OR REPLACE VIEW ranking AS
 SELECT
     s.chemical_formula_reduced AS formula,
     CASE WHEN r.reason IS NULL THEN
         rank() OVER (PARTITION BY r.method_id, s.chemical_formula_reduced, r.reason ORDER BY r.energy / s.nsites)
     END AS rank,
-    s.space_group_symbol AS space_group,
+    f.space_group_symbol AS space_group,
     s.nsites,
     r.energy / s.nsites AS energy_per_atom,
     r.energy / s.nsites - min(r.energy / s.nsites) FILTER (r.reason IS NULL)
         OVER (PARTITION BY r.method_id, s.chemical_formula_reduced) AS energy_above_best,
-    s.volume / s.nsites AS volume_per_atom,
+    f.volume / f.nsites AS volume_per_atom,
     r.converged,
     r.reason,
     m.method,
     s.structure_id,
-    s.space_group_it_number,
+    p.structure_id AS relaxed_id,
+    f.space_group_it_number,
     r.method_id
 FROM (
     SELECT *, CASE WHEN converged IS FALSE THEN 'relaxation not converged' END AS reason
@@ -25,18 +27,21 @@ FROM (
 ) AS r
 JOIN structure AS s USING (structure_id)
 JOIN method AS m USING (method_id)
+LEFT JOIN (SELECT result_id, structure_id FROM produced WHERE role = 'relaxed') AS p ON p.result_id = r.result_id
+JOIN structure AS f ON f.structure_id = coalesce(p.structure_id, s.structure_id)
 ORDER BY formula, m.method, rank NULLS LAST, s.structure_id;
 COMMENT ON VIEW ranking IS 'Lowest energy per atom first among structures of one formula, per method';
 COMMENT ON COLUMN ranking.formula IS 'Reduced formula';
 COMMENT ON COLUMN ranking.rank IS '1 for the lowest energy per atom of this formula by this method; NULL when not ranked';
-COMMENT ON COLUMN ranking.space_group IS 'Hermann-Mauguin symbol of the structure handed in';
+COMMENT ON COLUMN ranking.space_group IS 'Hermann-Mauguin symbol, of the relaxed structure where there is one';
 COMMENT ON COLUMN ranking.space_group_it_number IS 'Number of that space group';
 COMMENT ON COLUMN ranking.nsites IS 'Atoms in the cell';
 COMMENT ON COLUMN ranking.energy_per_atom IS 'Energy per atom in eV';
 COMMENT ON COLUMN ranking.energy_above_best IS 'Energy per atom above the best of this formula, in eV';
-COMMENT ON COLUMN ranking.volume_per_atom IS 'Volume per atom of the structure handed in, in Å³';
+COMMENT ON COLUMN ranking.volume_per_atom IS 'Volume per atom in Å³, of the relaxed structure where there is one';
 COMMENT ON COLUMN ranking.converged IS 'Whether the relaxation converged; NULL for single points';
 COMMENT ON COLUMN ranking.reason IS 'Why it is not ranked';
 COMMENT ON COLUMN ranking.method IS 'Method';
 COMMENT ON COLUMN ranking.structure_id IS 'The structure handed in';
 COMMENT ON COLUMN ranking.method_id IS 'The method';
+COMMENT ON COLUMN ranking.relaxed_id IS 'The relaxed structure, which the energy belongs to; NULL for single points';

@@ -118,22 +118,57 @@ def test_killed_driver_loses_nothing_that_was_recorded(store: Store) -> None:
     assert recorded <= set(store.sql("SELECT result_id::VARCHAR AS i FROM result")["i"])
     finish(*screen(store))
     assert_each_has_one_result(store, 71)
+    assert counted(store, "result") == 71
     assert recorded <= set(store.sql("SELECT result_id::VARCHAR AS i FROM result")["i"])
     until(lambda: not [c for c in children if c.is_running() and c.status() != psutil.STATUS_ZOMBIE], seconds=30)
 
 
-def test_journal_of_a_killed_driver_is_merged_by_the_next_command(store: Store) -> None:
-    process = start(*screen(store, "slow.py", "--set", "seconds=0.02"))
-    journal = store.folder / "journal"
-    until(lambda: journal.is_dir() and any(f.stat().st_size for f in journal.glob("*.journal")))
+def hold(store: Store) -> subprocess.Popen[str]:
+    """A process that keeps the store open for reading, as a forgotten notebook does."""
+    code = (
+        "import duckdb, sys, time; c = duckdb.connect(sys.argv[1], read_only=True); "
+        "print('in', flush=True); time.sleep(99)"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, str(store.path)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    return holder
+
+
+def journal_bytes(store: Store) -> int:
+    return sum(f.stat().st_size for f in (store.folder / "journal").glob("*.journal"))
+
+
+def test_what_a_killed_driver_left_in_its_journal_is_not_computed_again(store: Store) -> None:
+    process = start(*screen(store, "slow.py", "--set", "seconds=0.05", "--config", "threads"))
+    until(lambda: counted(store, "run WHERE command = 'screen'") == 1)
+    holder = hold(store)
+    until(lambda: journal_bytes(store) > 0)
     process.kill()
     process.communicate()
-    waiting, before = store.status()["journal_bytes"], counted(store, "result")
-    if waiting == 0:
-        pytest.skip("the journal was merged at the moment of the kill")
-    finish("ingest", CRYSTALS, "--again", "--db", store.path)
-    assert counted(store, "result") > before
+    holder.kill()
+    holder.wait()
+    assert store.status()["journal_bytes"] > 0
+    before = counted(store, "result")
+    finish(*screen(store, "slow.py", "--set", "seconds=0.05", "--config", "threads"))
+    assert counted(store, "result") == 71 > before
+    assert counted(store, "(SELECT DISTINCT run_id FROM result)") == 2
     assert store.status()["journal_bytes"] == 0
+
+
+def test_a_screen_that_ends_while_the_store_is_held_leaves_its_results_to_the_next_command(store: Store) -> None:
+    arguments = screen(store, "slow.py", "--set", "seconds=0.02", "--config", "threads")
+    process = start(*arguments)
+    until(lambda: counted(store, "run WHERE command = 'screen'") == 1)
+    holder = hold(store)
+    out, err = process.communicate(timeout=90)
+    holder.kill()
+    holder.wait()
+    assert process.returncode == 0, err
+    assert "71 ok" in out
+    assert "journal" in out
+    assert "nothing to do" in finish(*arguments)
+    assert counted(store, "result") == 71
 
 
 def test_questions_are_answered_while_a_screen_runs(store: Store) -> None:
@@ -166,17 +201,10 @@ def test_second_screen_of_the_method_is_told_who_is_at_work(store: Store) -> Non
 
 
 def test_a_reader_who_stays_does_not_stop_the_screen(store: Store) -> None:
-    reader = (
-        "import duckdb, sys, time; c = duckdb.connect(sys.argv[1], read_only=True); "
-        "print('in', flush=True); time.sleep(20)"
-    )
     process = start(*screen(store, "slow.py", "--set", "seconds=0.05", "--config", "threads"))
     until(lambda: counted(store, "run WHERE command = 'screen'") == 1)
-    holder = subprocess.Popen([sys.executable, "-c", reader, str(store.path)], stdout=subprocess.PIPE, text=True)
-    assert holder.stdout is not None
-    holder.stdout.readline()
-    journal = store.folder / "journal"
-    until(lambda: sum(f.stat().st_size for f in journal.glob("*.journal")) > 0, seconds=15)
+    holder = hold(store)
+    until(lambda: journal_bytes(store) > 0, seconds=15)
     before = time.monotonic()
     assert store.status()["journal_bytes"] > 0
     assert time.monotonic() - before < 2
@@ -210,3 +238,66 @@ def test_worker_environment(store: Store) -> None:
     assert process.returncode == 0, err
     seen = store.reduce("env")
     assert set(seen["threads"]) == {1}
+
+
+POISON = """
+import os, signal
+from mlmat.runner import WrappedAtomsRunner
+
+class Runner(WrappedAtomsRunner):
+    name, version = "poison", "1"
+    def run(self, atoms):
+        if atoms.get_chemical_formula() == "Si8":
+            os.kill(os.getppid(), signal.SIGKILL)
+        return {"energy": 1.0}
+"""
+
+
+@pytest.mark.faults
+def test_a_structure_that_takes_its_manager_along_does_not_stop_the_others(store: Store) -> None:
+    (store.path.parent / "poison.py").write_text(POISON)
+    process = start(*screen(store, "poison.py"))
+    until(lambda: counted(store, "result") >= 60, seconds=150)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert counted(store, "failures") == 0
+
+
+def test_a_second_ctrl_c_ends_at_once_and_keeps_what_came_back(store: Store) -> None:
+    process = start(*screen(store, "slow.py", "--set", "seconds=5", "--config", "threads"))
+    until(lambda: counted(store, "run WHERE command = 'screen'") == 1)
+    time.sleep(2)
+    process.send_signal(signal.SIGINT)
+    time.sleep(1)
+    before = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - before < 20
+    assert process.returncode == 130, err
+    assert "stopping" in err
+    assert store.sql("SELECT outcome FROM run WHERE command = 'screen'")["outcome"].tolist() == ["stopped"]
+
+
+def test_a_dead_interchange_ends_the_screen_with_a_word(store: Store) -> None:
+    process = start(*screen(store, "slow.py"))
+    until(lambda: counted(store, "result") > 0)
+    (interchange,) = [c for c in psutil.Process(process.pid).children() if "interchange" in " ".join(c.cmdline())]
+    interchange.kill()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "interchange has died" in err
+    assert "Traceback" not in err
+
+
+def test_mace_on_workers_stopped_and_started_again(store: Store) -> None:
+    arguments = ("screen", "--runner", "mace", "--set", "dtype=float32", "--set", "batch_edges=200", "--db", store.path)
+    process = start(*arguments)
+    until(lambda: counted(store, "result") > 0, seconds=120)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=90)
+    assert process.returncode in {0, 130}, err
+    finish(*arguments)
+    assert counted(store, "result") == 71
+    assert_each_has_one_result(store, 71)
+    energies = store.reduce("mace")
+    assert energies["energy_per_atom"].notna().all()

@@ -38,8 +38,9 @@ def test_a_method_is_told_by_its_file(plan):
     found = plan(MINE, fmax="0.1")
     assert found.runner == "my_runner"
     assert found.method["settings"] == {"fmax": "0.1", "steps": "10"}
-    assert found.method["method"] == "my_runner fmax=0.1 steps=10"
-    assert found.method["runner_version"].startswith("sha256:")
+    version = found.method["runner_version"]
+    assert version.startswith("sha256:")
+    assert found.method["method"] == f"my_runner@{version[7:]} fmax=0.1 steps=10"
     assert found.recipe.settings == {"fmax": 0.1, "steps": 10}
     assert found.recipe.source == MINE
 

@@ -265,3 +265,23 @@ def test_a_task_waits_until_the_result_before_it_is_sent():
     assert 0.1 < time.monotonic() - start < 0.9
     assert not _sending()
     results.close()
+
+
+class GoldIsBad(Runner):
+    """A batch with gold in it fails as a whole, whatever else is in it."""
+
+    def run_batch(self, batch):
+        for atoms in batch:
+            atoms.rattle(0.1)  # what it does to its atoms must not reach the second try
+        if any(str(atoms.symbols) == "Au" for atoms in batch):
+            raise ValueError("gold is bad")
+        return [{"energy": float(atoms.positions.sum())} for atoms in batch]
+
+
+def test_one_structure_that_spoils_a_batch_fails_alone(ticket):
+    packed = pack_batch(GoldIsBad(), ticket, IDS, CRYSTALS)
+    results = frame.unpack(packed)["result"].to_pylist()
+    assert [r["status"] for r in results] == ["ok", "ok", "failed", "ok"]
+    assert results[2]["error_message"] == "gold is bad"
+    # Every structure was handed in as it is in the store, so that its rattled sum is that of one rattle.
+    assert results[0]["energy"] == pytest.approx(results[3]["energy"])

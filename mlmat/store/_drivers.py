@@ -1,0 +1,57 @@
+"""One driver per store and method, held by an OS lock: no claims to expire, no clock that decides."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from mlmat.errors import StoreLocked
+from mlmat.store._connection import try_lock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def driver(folder: Path, method_id: str, who: str) -> Iterator[None]:
+    """Be the one driver of a method. Raises StoreLocked, naming who is at work."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fd = os.open(folder / f"method-{method_id}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        if not _locked_soon(fd):
+            raise StoreLocked(f"this method is being computed already by {_said(fd)}; let it finish or stop it")
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, who.encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def at_work(folder: Path) -> list[str]:
+    """One line for each living driver."""
+    found = []
+    for path in folder.glob("method-*.lock"):
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            if not try_lock(fd, fcntl.LOCK_SH):
+                found.append(_said(fd))
+        finally:
+            os.close(fd)
+    return found
+
+
+def _said(fd: int) -> str:
+    return os.pread(fd, 4096, 0).decode(errors="replace").strip()
+
+
+def _locked_soon(fd: int) -> bool:
+    """Take a driver's lock; somebody who only asks who is at work holds it for an instant, too."""
+    for _ in range(5):
+        if try_lock(fd, fcntl.LOCK_EX):
+            return True
+        time.sleep(0.02)
+    return False
