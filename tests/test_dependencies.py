@@ -1,0 +1,53 @@
+"""What the package imports is what it declares, and nothing heavy is imported at the top of a module."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted((ROOT / "mlmat").rglob("*.py"))
+#: Comes with mace-torch, which pins it.
+BROUGHT_ALONG = {"e3nn"}
+HEAVY = {"torch", "mace", "e3nn", "parsl", "pandas", "pymatgen", "ase", "spglib", "gemmi", "pyarrow", "duckdb"}
+#: Imported only by workers, which need torch anyway.
+WORKERS_ONLY = {"_potential.py", "_graph.py", "_relax.py"}
+#: Private parts of the CIF reader, imported when a file is read.
+READER_PARTS = {path for path in MODULES if path.parent.name == "reader" and path.name.startswith("_")}
+
+
+def imported(tree: ast.AST, *, top: bool) -> set[str]:
+    """Top-level packages that a module imports; with top, only those that importing it imports."""
+    found = set()
+    for node in ast.iter_child_nodes(tree):
+        lazy = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        typing = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+        elif not (top and (lazy or typing)):
+            found |= imported(node, top=top)
+    return found
+
+
+def test_every_import_is_a_declared_dependency() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.match(r"[\w-]+", text)[0].lower() for text in declared}
+    owners = metadata.packages_distributions()
+    used = {name for module in MODULES for name in imported(ast.parse(module.read_text()), top=False)}
+    outside = used - set(sys.stdlib_module_names) - {"mlmat"} - BROUGHT_ALONG
+    undeclared = {name for name in outside if not names & {owner.lower() for owner in owners.get(name, [name])}}
+    assert not undeclared
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_heavy_packages_are_imported_where_they_are_used(module: Path) -> None:
+    if module.name not in WORKERS_ONLY and module not in READER_PARTS:
+        assert not imported(ast.parse(module.read_text()), top=True) & HEAVY
