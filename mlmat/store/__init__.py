@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 from mlmat.errors import QueryError, StoreError, StoreLocked
 from mlmat.store import _drivers, _journal, _results, _schema, _structures
 from mlmat.store._columns import runner_name
-from mlmat.store._connection import Database
+from mlmat.store._connection import Database, plain_errors
 from mlmat.store._journal import Journal
 from mlmat.store._results import Unmergeable
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import duckdb
@@ -91,7 +91,7 @@ class Store:
             pass
 
     def _upgrade(self) -> None:
-        with _plain_errors(), self.database.write() as con:
+        with plain_errors(), self.database.write() as con:
             _schema.upgrade(con, self.path)
         self._readable = self._writable = True
 
@@ -99,7 +99,7 @@ class Store:
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
         if not self._readable and not self._is_readable_now():
             self._upgrade()
-        with _plain_errors(), self.database.read() as con:
+        with plain_errors(), self.database.read() as con:
             yield con
 
     def _is_readable_now(self) -> bool:
@@ -111,7 +111,7 @@ class Store:
     def _writing(self, timeout: float = 60.0) -> Iterator[duckdb.DuckDBPyConnection]:
         """One transaction, after what dead drivers left in their journals was merged."""
         self._adopt(timeout)
-        with _plain_errors(), self.database.write(timeout) as con:
+        with plain_errors(), self.database.write(timeout) as con:
             if not self._writable:
                 _schema.upgrade(con, self.path)
                 self._writable = self._readable = True
@@ -128,7 +128,7 @@ class Store:
         count = 0
         for frames in _journal.chunks(journal.frames(), MERGE_BYTES):
             try:
-                with _plain_errors(), self.database.write(timeout) as con:
+                with plain_errors(), self.database.write(timeout) as con:
                     count += _results.merge(con, frames)
             except Unmergeable:
                 count += sum(self._merge_or_keep(journal, frame, timeout) for frame in frames)
@@ -137,7 +137,7 @@ class Store:
 
     def _merge_or_keep(self, journal: Journal, frame: bytes, timeout: float) -> int:
         try:
-            with _plain_errors(), self.database.write(timeout) as con:
+            with plain_errors(), self.database.write(timeout) as con:
                 return _results.merge(con, [frame])
         except Unmergeable as error:
             kept = journal.set_aside(frame)
@@ -211,7 +211,7 @@ class Store:
         with self._reading() as con:
             full = _structures.resolve(con, structure_id)
             table = _structures.geometry(con, [full])
-        return next(_atoms_of(table))
+        return next(_structures.atoms_of(table))
 
     def structures(self, where: str | None = None, *, flagged: bool = False, produced: bool = False) -> Iterator[Atoms]:
         """Iterate over the structures that files gave; where is SQL over the columns of `structure` and `source`.
@@ -222,7 +222,7 @@ class Store:
         with self._reading() as con:
             ids = _structures.matching(con, where, flagged=flagged, produced=produced)
         for start in range(0, len(ids), CHUNK):
-            yield from _atoms_of(self.geometry(ids[start : start + CHUNK]))
+            yield from _structures.atoms_of(self.geometry(ids[start : start + CHUNK]))
 
     def geometry(self, ids: Sequence[str]) -> pa.Table:
         """Cell, positions and species of structures as an Arrow table, in the order of ids."""
@@ -304,25 +304,3 @@ def _answer(answer: Any) -> Any:
     if answer is None:
         raise QueryError("there is nothing to answer: the text holds no query, or one that returns no table")
     return answer
-
-
-def _atoms_of(table: pa.Table) -> Iterator[Atoms]:
-    from mlmat.structure import from_row
-
-    for row in table.to_pylist():
-        atoms = from_row(row)
-        atoms.info["structure_id"] = row["structure_id"]
-        yield atoms
-
-
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    """DuckDB's errors as one line for people."""
-    import duckdb
-
-    try:
-        yield
-    except duckdb.Error as error:
-        lines: Iterable[str] = (line.strip() for line in str(error).splitlines())
-        text = " ".join(line for line in lines if line and not line.startswith(("LINE", "^")))
-        raise QueryError(text) from error

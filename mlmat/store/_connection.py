@@ -17,10 +17,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmat.errors import StoreError, StoreLocked
+from mlmat.errors import QueryError, StoreError, StoreLocked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     import duckdb
 
@@ -168,3 +168,16 @@ def try_lock(fd: int, kind: int) -> bool:
 def rows(con: Any, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
     """All rows of a query as tuples."""
     return list(con.execute(query, parameters).fetchall())
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """DuckDB's errors as one line for people."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        lines: Iterable[str] = (line.strip() for line in str(error).splitlines())
+        text = " ".join(line for line in lines if line and not line.startswith(("LINE", "^")))
+        raise QueryError(text) from error

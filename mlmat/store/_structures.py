@@ -10,10 +10,11 @@ from mlmat.store._columns import insert
 from mlmat.store._connection import rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import duckdb
     import pyarrow as pa
+    from ase import Atoms
 
 #: What a worker needs to build the atoms (Å, µB, e).
 GEOMETRY = (
@@ -200,3 +201,13 @@ def provenance_of(con: duckdb.DuckDBPyConnection, structure_id: str) -> dict[str
         "LEFT JOIN run AS u USING (run_id) WHERE r.structure_id = $1 ORDER BY r.result_id",
     }
     return {name: con.sql(query, params=[structure_id]).to_arrow_table().to_pylist() for name, query in queries.items()}
+
+
+def atoms_of(table: pa.Table) -> Iterator[Atoms]:
+    """The atoms of a geometry table, each with its id in `info`."""
+    from mlmat.structure import from_row
+
+    for row in table.to_pylist():
+        atoms = from_row(row)
+        atoms.info["structure_id"] = row["structure_id"]
+        yield atoms
