@@ -50,7 +50,8 @@ class Feed:
         self._at = 0
         self._ahead_from = 0
         self._ahead: pa.Table | None = None
-        self.atoms_per_batch = float(batch_atoms)
+        # Small at first: a relaxation may take minutes, and nobody knows yet.
+        self.atoms_per_batch = max(1.0, batch_atoms / 10)
         self._later: deque[Batch] = deque()
 
     def __bool__(self) -> bool:

@@ -108,7 +108,7 @@ class Screen:
                 self._drain(journal)
 
     def stop(self) -> None:
-        """Hand out nothing more."""
+        """Hand out nothing more; what is under way may still come home."""
         self.stopped = True
         batches = f"{len(self._flight)} batches under way" if self._flight else "the workers"
         self.say(f"stopping: waiting up to {GRACE:.0f} s for {batches}; ctrl-C again stops at once")
@@ -256,26 +256,32 @@ def _run(work: Screen, config: Any, pending: pa.Table) -> Summary:
     start, store, summary = time.monotonic(), work.store, work.summary
     journal = store.journal(work.run_id)
     summary.outcome = "failed"
-    try:
-        with _stopped_by_signals(work), parsl_config.kernel(config, store.folder / "parsl") as kernel:
-            workers = parsl_config.workers_of(kernel.config)
-            for note in work.plan.prepared.notes:
-                work.say(f"note: {note}")
-            work.say(f"{pending.num_rows:,} structures pending; starting {workers} workers")
-            work.loop(kernel, workers, Feed(store, pending, work.plan.batch_atoms), journal)
-            summary.outcome = "stopped" if work.stopped and summary.done < pending.num_rows else "finished"
-    except KeyboardInterrupt:  # a second ctrl-C: what is in flight is given up, what came back is kept
-        summary.outcome = "stopped"
-    finally:
+    with _stopped_by_signals(work):
         try:
-            work.finish_flush(journal, LAST_FLUSH)
+            _compute(work, config, pending, journal)
+            summary.outcome = "stopped" if work.stopped and summary.done < pending.num_rows else "finished"
+        except KeyboardInterrupt:  # a second ctrl-C: what is in flight is given up, what came back is kept
+            summary.outcome = "stopped"
         finally:
-            journal.close()
-            with suppress(StoreLocked):  # the journal keeps the results; a run without an end reads as killed
-                store.end_run(work.run_id, summary.outcome, timeout=LAST_FLUSH if not summary.waiting_bytes else 0.1)
-        summary.seconds = time.monotonic() - start
-        summary.pending = pending.num_rows - summary.done
+            try:
+                work.finish_flush(journal, LAST_FLUSH)
+            finally:
+                journal.close()
+                with suppress(StoreLocked):  # the journal keeps the results; a run without an end reads as killed
+                    store.end_run(work.run_id, summary.outcome, 0.1 if summary.waiting_bytes else LAST_FLUSH)
+    summary.seconds = time.monotonic() - start
+    summary.pending = pending.num_rows - summary.done
     return summary
+
+
+def _compute(work: Screen, config: Any, pending: pa.Table, journal: Journal) -> None:
+    with parsl_config.kernel(config, work.store.folder / "parsl") as kernel:
+        workers = parsl_config.workers_of(kernel.config)
+        for note in work.plan.prepared.notes:
+            work.say(f"note: {note}")
+        work.say(f"{pending.num_rows:,} structures pending; starting {workers} workers")
+        work.loop(kernel, workers, Feed(work.store, pending, work.plan.batch_atoms), journal)
+        work.finish_flush(journal, 2.0)
 
 
 @contextmanager
