@@ -15,8 +15,12 @@ from click.testing import CliRunner
 
 from mlmat.cli import main
 from mlmat.errors import ModelError
+from mlmat.reader import Limits
+from mlmat.reader.cif import read
 from mlmat.runner import _models
 from mlmat.runner.mace import Runner
+
+ROOT = Path(__file__).parents[2]
 
 
 def archive(content: str) -> bytes:
@@ -117,6 +121,35 @@ def test_the_table_of_foundation_models_is_maces() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert set(json.loads(out.splitlines()[-1])) == set(_models.FOUNDATION)
+
+
+def test_the_shipped_model_is_the_default_and_what_its_card_says(cache: Path) -> None:
+    shipped = _models.resolve(_models.default())
+    assert shipped.kind == "shipped"
+    assert shipped.path is not None
+    assert hashlib.sha256(shipped.path.read_bytes()).hexdigest() == shipped.sha256
+    assert shipped.sha256 in (ROOT / "docs" / "model-card.md").read_text()
+    assert shipped.path.stat().st_size < 8_000_000
+    (note,) = Runner.prepare({}).notes
+    assert "meV/atom" in note
+    assert "mlmat models add" in note
+
+
+@pytest.mark.slow
+def test_the_shipped_model_knows_some_chemistry(cache: Path) -> None:
+    def energy(name: str) -> tuple[float, dict[str, int]]:
+        (block,) = read(name, (ROOT / "examples" / "crystals" / f"{name}.cif").read_bytes(), Limits())
+        assert block.atoms is not None
+        return runner.run(block.atoms)["energy"], block.atoms.symbols.formula.count()
+
+    runner = Runner(model=str(_models.resolve(_models.default()).path))
+    elements = {"Mg": "Mg_hcp", "O": "O2", "Li": "Li_bcc", "Na": "Na_bcc", "Cl": "Cl2", "F": "F2"}
+    per_atom = {el: energy(name)[0] / energy(name)[1][el] for el, name in elements.items()}
+    # Formation energies of the Materials Project (eV/atom); the card says how far off the model may be.
+    for name, published in {"MgO": -3.04, "Li2O": -2.07, "NaCl": -2.11, "LiF": -3.18}.items():
+        total, amounts = energy(name)
+        formation = (total - sum(n * per_atom[el] for el, n in amounts.items())) / sum(amounts.values())
+        assert formation == pytest.approx(published, abs=0.35), name
 
 
 def test_the_commands(cache: Path, file: Path) -> None:
