@@ -290,11 +290,12 @@ def test_a_dead_interchange_ends_the_screen_with_a_word(store: Store) -> None:
 
 
 def test_mace_on_workers_stopped_and_started_again(store: Store) -> None:
-    relaxing = ("--set", "relax=cell", "--set", "max_steps=25", "--where", "nsites <= 8")
+    # An fmax that nothing reaches: every structure takes all its steps, so that there is something left to stop.
+    relaxing = ("--set", "relax=cell", "--set", "fmax=1e-12", "--set", "max_steps=60", "--where", "nsites <= 8")
     arguments = ("screen", "--runner", "mace", *relaxing, "--db", store.path)
     structures = counted(store, "structure WHERE nsites <= 8")
     process = start(*arguments)
-    until(lambda: counted(store, "result") > 0, seconds=120)
+    until(lambda: journal_bytes(store) > 0 or counted(store, "result") > 0, seconds=120)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=90)
     assert process.returncode == 130, err
