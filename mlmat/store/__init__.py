@@ -87,8 +87,8 @@ class Store:
 
     def check(self) -> None:
         """See that this is a store that this mlmat can read; older tables are brought up. Raises StoreError."""
-        with self._reading():
-            pass
+        if not self._readable and not self._is_readable_now():
+            self._upgrade()
 
     def _upgrade(self) -> None:
         with plain_errors(), self.database.write() as con:
@@ -97,8 +97,7 @@ class Store:
 
     @contextmanager
     def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        if not self._readable and not self._is_readable_now():
-            self._upgrade()
+        self.check()
         with plain_errors(), self.database.read() as con:
             yield con
 
@@ -121,10 +120,13 @@ class Store:
         """Merge the journals of dead drivers, each by itself: one that cannot be merged must not stop the others."""
         with ExitStack() as stack:
             for orphan in [stack.enter_context(closing(o)) for o in _journal.adopt(self.folder / "journal")]:
-                self._merge(orphan, timeout)
+                self.merge(orphan, timeout)
 
-    def _merge(self, journal: Journal, timeout: float) -> int:
-        """Merge a journal in short transactions. What the tables refuse is kept beside it and stops nothing else."""
+    def merge(self, journal: Journal, timeout: float = 60.0) -> int:
+        """Write what a journal holds into the store, in short transactions; the number of new results.
+
+        What the tables refuse is kept beside the journal and stops nothing else. Raises StoreLocked.
+        """
         count = 0
         for frames in _journal.chunks(journal.frames(), MERGE_BYTES):
             try:
@@ -286,10 +288,6 @@ class Store:
     def journal(self, name: str) -> Journal:
         """A journal of this process's own for what its workers return."""
         return Journal(self.folder / "journal", name)
-
-    def merge(self, journal: Journal, timeout: float = 60.0) -> int:
-        """Write what a journal holds into the store; the number of new results. Raises StoreLocked."""
-        return self._merge(journal, timeout)
 
     def driver(self, method_id: str, who: str) -> AbstractContextManager[None]:
         """Be the one driver of a method. Raises StoreLocked, naming who is at work."""

@@ -118,11 +118,13 @@ def set_aside(folder: Path) -> list[Path]:
 def chunks(frames: Iterable[bytes], size: int) -> Iterator[list[bytes]]:
     """Frames in lists of about so many bytes."""
     part: list[bytes] = []
+    total = 0
     for frame in frames:
         part.append(frame)
-        if sum(map(len, part)) >= size:
+        total += len(frame)
+        if total >= size:
             yield part
-            part = []
+            part, total = [], 0
     if part:
         yield part
 
