@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import click
@@ -11,7 +13,22 @@ from mlmat.errors import MlmatError
 
 
 class Commands(click.Group):
-    """Errors for people: one line, exit code 1 or 2; the traceback under --debug."""
+    """The commands are the modules of `mlmat/cli`: NAME.py holds the command NAME, with `_` for `-`.
+
+    Errors for people: one line, exit code 1 or 2; the traceback under --debug.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, in alphabetical order."""
+        return sorted(file.stem.replace("_", "-") for file in (Path(__file__).parent / "cli").glob("[!_]*.py"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"mlmat.cli.{name}"), name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command and translate what it raises."""

@@ -18,7 +18,10 @@ TEST_KINDS = ("as is", "moved")  # the crystals themselves; substituted ones are
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A structure and what the teacher says of it. energy: eV; forces: eV/Å; stress: eV/Å³, 3 by 3."""
+    """A structure and what the teacher says of it.
+
+    energy: eV; forces: (n, 3), eV/Å; stress: (3, 3), eV/Å³; atom_energies: (n,), eV, whose sum is the energy.
+    """
 
     name: str
     kind: str
@@ -26,6 +29,7 @@ class Labelled:
     energy: float
     forces: np.ndarray
     stress: np.ndarray
+    atom_energies: np.ndarray
 
     @property
     def system(self) -> str:
@@ -42,7 +46,7 @@ def read(folder: Path) -> Iterator[Labelled]:
         for i, (end, count) in enumerate(zip(ends, shard["natoms"], strict=True)):
             part = slice(end - count, end)
             atoms = Atoms(shard["numbers"][part], shard["positions"][part], cell=shard["cell"][i], pbc=True)
-            truth = float(shard["energy"][i]), shard["forces"][part], shard["stress"][i]
+            truth = float(shard["energy"][i]), shard["forces"][part], shard["stress"][i], shard["atom_energies"][part]
             yield Labelled(str(shard["name"][i]), str(shard["kind"][i]), atoms, *truth)
 
 

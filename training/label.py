@@ -37,6 +37,8 @@ STIFFNESS = 0.6  # eV/Å³, a crystal's usual elastic constant, for one step tow
 COMPLIANCE = 0.04  # Å²/eV, the same for one atom
 #: How often an element is the anion of an ionic copy. Random elements make intermetallics; users bring oxides.
 ANIONS = {"O": 6, "F": 3, "Cl": 2, "S": 2, "N": 2, "Br": 1, "I": 1, "Se": 1, "Te": 1, "P": 1, "H": 1, "C": 1}
+SECOND_CATION = 0.4  # of the ionic copies
+FORMERS = ("B", "C", "N", "Si", "P", "S", "Ge", "As", "Se")  # of phosphates, silicates and their like
 
 
 def system(atoms: Atoms) -> str:
@@ -99,7 +101,10 @@ def substituted(atoms: Atoms, rng: np.random.Generator, numbers: Sequence[int]) 
 
 
 def salted(atoms: Atoms, rng: np.random.Generator, numbers: Sequence[int]) -> Atoms:
-    """A copy whose most electronegative element is a common anion, and the others metals."""
+    """A copy whose most electronegative element is a common anion, and the others metals.
+
+    Often one more cation takes some of their places: another metal, or a centre of anions such as PO4.
+    """
     from pymatgen.core import Element
 
     anions = {Element(symbol).Z: weight for symbol, weight in ANIONS.items() if Element(symbol).Z in numbers}
@@ -113,6 +118,11 @@ def salted(atoms: Atoms, rng: np.random.Generator, numbers: Sequence[int]) -> At
     chosen[last.Z] = last.Z if stays else int(rng.choice(list(anions), p=likely))
     copy = atoms.copy()
     copy.numbers[:] = [chosen[z] for z in atoms.numbers]
+    cations = np.flatnonzero(atoms.numbers != last.Z)
+    if rng.random() < SECOND_CATION:
+        some = rng.permutation(cations)[: rng.integers(1, len(cations) // 2 + 2)]
+        formers = [Element(symbol).Z for symbol in FORMERS if Element(symbol).Z in numbers]
+        copy.numbers[some] = int(rng.choice(formers if formers and rng.random() < 0.5 else metals))
     return scaled(copy, _radii(copy) / _radii(atoms) * rng.uniform(0.9, 1.15))
 
 
@@ -135,7 +145,7 @@ def settled(label: Label) -> Atoms:
 def label_all(
     crystals: Iterable[tuple[str, Atoms]], teacher: Teacher, args: argparse.Namespace
 ) -> list[tuple[str, Label]]:
-    """Label crystals and their copies; of substituted ones also the structure one step later."""
+    """Label crystals and their copies; of substituted ones also the structure one or more steps later."""
     wanted = []
     for name, atoms in crystals:
         rng = np.random.default_rng(hashed(f"{name}{args.seed or ''}"))
@@ -144,10 +154,13 @@ def label_all(
     origin = {id(atoms): name for name, _, atoms in wanted}
     labels = teacher.label([(kind, atoms) for _, kind, atoms in wanted])
     found = [(origin[id(label.atoms)], label) for label in labels]
-    later = [(name, settled(label)) for name, label in found if label.kind == "substituted"]
-    later = [(name, atoms) for name, atoms in later if apart(atoms)]
-    origin = {id(atoms): name for name, atoms in later}
-    found += [(origin[id(label.atoms)], label) for label in teacher.label([("settled", a) for _, a in later])]
+    last = [(name, label) for name, label in found if label.kind == "substituted"]
+    for _ in range(args.settle):
+        later = [(name, settled(label)) for name, label in last]
+        later = [(name, atoms) for name, atoms in later if apart(atoms)]
+        origin = {id(atoms): name for name, atoms in later}
+        last = [(origin[id(label.atoms)], label) for label in teacher.label([("settled", a) for _, a in later])]
+        found += last
     return [(name, label) for name, label in found if label.sane]
 
 
@@ -198,6 +211,7 @@ def write_shard(path: Path, labels: Sequence[tuple[str, Label]]) -> None:
         "stress": np.array([label.stress for label in found]).reshape(-1, 3, 3),
         "numbers": np.concatenate([label.atoms.numbers for label in found] or [np.zeros(0, int)]),
         "positions": np.concatenate([label.atoms.positions for label in found] or [np.zeros((0, 3))]),
+        "atom_energies": np.concatenate([label.atom_energies for label in found] or [np.zeros(0)]),
         "forces": np.concatenate([label.forces for label in found] or [np.zeros((0, 3))]),
     }
     part = path.with_suffix(".part")
@@ -240,6 +254,7 @@ def main() -> None:
     parser.add_argument("--teacher", choices=TEACHERS, default="chgnet")
     parser.add_argument("--copies", type=int, default=6, help="of a small cell; 0: the crystals as they are")
     parser.add_argument("--ionic", type=float, default=0.5, help="share of ionic ones among substituted copies")
+    parser.add_argument("--settle", type=int, default=1, help="steps down the teacher's energy from substituted copies")
     parser.add_argument("--seed", type=int, default=0, help="another one adds other copies to the same folder")
     parser.add_argument("--max-atoms", type=int, default=40)
     parser.add_argument("--processes", type=int, default=2)

@@ -63,9 +63,13 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """energy: (graphs,), eV, above that of the free atoms; forces: (atoms, 3), eV/Å; stress: (graphs, 3, 3), eV/Å³."""
+    """energy: (graphs,), eV, above that of the free atoms; forces: (atoms, 3), eV/Å; stress: (graphs, 3, 3), eV/Å³.
+
+    atom_energies: (atoms,), eV, the shares that make up the energy.
+    """
 
     energy: torch.Tensor
+    atom_energies: torch.Tensor
     forces: torch.Tensor
     stress: torch.Tensor
 
@@ -166,7 +170,7 @@ class Student(torch.nn.Module):
         owner = batch["owner"][batch["receivers"]]
         stress = torch.zeros(graphs, 3, 3, dtype=atoms.dtype).index_add(0, owner, virial)
         stress = (stress + stress.transpose(1, 2)) / (2 * batch["volume"].view(-1, 1, 1))
-        return Output(energy, forces, stress)
+        return Output(energy, atoms, forces, stress)
 
     def export(self) -> ScaleShiftMACE:
         """The plain MACE, with pair repulsion."""

@@ -19,11 +19,15 @@ MAX_ANGLES = 6000  # in one pass of CHGNet; crystals have hundreds, collapsed on
 
 @dataclass(slots=True)
 class Label:
-    """A structure and what the teacher says of it. energy: eV; forces: eV/Å; stress: eV/Å³, 3 by 3."""
+    """A structure and what the teacher says of it.
+
+    energy: eV; forces: (n, 3), eV/Å; stress: (3, 3), eV/Å³; atom_energies: (n,), eV, whose sum is the energy.
+    """
 
     atoms: Atoms
     kind: str
     energy: float
+    atom_energies: np.ndarray
     forces: np.ndarray
     stress: np.ndarray
 
@@ -90,14 +94,18 @@ class Chgnet:
         model, graphs = self.model, [graph for *_, graph in entries]
         bases = (model.bond_basis_expansion, model.angle_basis_expansion)
         batch = BatchedGraph.from_graphs(graphs, *bases, compute_stress=True)
-        counts = np.array([len(atoms) for _, atoms, _ in entries])
-        total = model._compute(batch)["e"] * torch.tensor(counts)
-        found = torch.autograd.grad(total.sum(), [*batch.atom_positions, *batch.strains])
-        energy = (total + model.composition_model(graphs) * torch.tensor(counts)).tolist()
+        sites = model._compute(batch, return_site_energies=True)["site_energies"]
+        found = torch.autograd.grad(sum(one.sum() for one in sites), [*batch.atom_positions, *batch.strains])
+        shares = [
+            s.detach().double().numpy() + self.e0[self._rows(a)] for s, (_, a, _) in zip(sites, entries, strict=True)
+        ]
         forces = [-one.numpy() for one in found[: len(graphs)]]
-        volumes = [atoms.cell.volume for _, atoms, _ in entries]
-        stress = [one.numpy() / volume for one, volume in zip(found[len(graphs) :], volumes, strict=True)]
-        return [Label(a, k, e, f, s) for (k, a, _), e, f, s in zip(entries, energy, forces, stress, strict=True)]
+        stress = [one.numpy() / a.cell.volume for one, (_, a, _) in zip(found[len(graphs) :], entries, strict=True)]
+        rows = zip(entries, shares, forces, stress, strict=True)
+        return [Label(a, kind, float(e.sum()), e, f, s) for (kind, a, _), e, f, s in rows]
+
+    def _rows(self, atoms: Atoms) -> np.ndarray:
+        return np.searchsorted(self.numbers, atoms.numbers)
 
     def _graph(self, atoms: Atoms) -> Any:
         from pymatgen.core import Structure
@@ -125,8 +133,8 @@ class Emt:
         labels = []
         for kind, atoms in structures:
             atoms.calc = EMT()
-            energy, forces = atoms.get_potential_energy(), atoms.get_forces()
-            labels.append(Label(atoms, kind, energy, forces, atoms.get_stress(voigt=False)))
+            energies, forces = atoms.get_potential_energies(), atoms.get_forces()
+            labels.append(Label(atoms, kind, energies.sum(), energies, forces, atoms.get_stress(voigt=False)))
         return labels
 
 

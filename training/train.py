@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 R_MAX = 5.0  # Å
 HUBER = 0.02  # eV, eV/Å, eV/Å³: where the loss turns from squares to absolute values
-WEIGHTS = {"energy": 2.0, "forces": 1.0, "stress": 50.0}
+WEIGHTS = {"energy": 2.0, "atoms": 2.0, "forces": 1.0, "stress": 50.0}
+LATE = 0.65  # of the time: from here on the energies' weights rise, to LATE_FACTOR times as much at the end
+LATE_FACTOR = 8.0
 WARM_UP = 0.02
 EMA = 0.998
 CLIP = 10.0
@@ -43,10 +45,10 @@ SHARE_EVERY = 10  # steps
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A labelled structure as the student sees it. energy: eV above the free atoms; forces: eV/Å; stress: eV/Å³."""
+    """A labelled structure as the student sees it. energies: (n,), eV above the free atoms; forces: eV/Å; stress: eV/Å³."""
 
     graph: Graph
-    energy: float
+    energies: np.ndarray
     forces: np.ndarray
     stress: np.ndarray
 
@@ -59,8 +61,8 @@ class Sample:
 def sample(labelled: Labelled, teacher: dict[str, np.ndarray]) -> Sample:
     """Find the neighbours; take the free atoms' energies off."""
     graph = graph_of(labelled.atoms, teacher["numbers"], R_MAX)
-    energy = labelled.energy - float(teacher["e0"][graph.species].sum())
-    return Sample(graph, energy, labelled.forces, labelled.stress)
+    energies = labelled.atom_energies - teacher["e0"][graph.species]
+    return Sample(graph, energies, labelled.forces, labelled.stress)
 
 
 def batches(samples: Sequence[Sample], most: int, rng: np.random.Generator | None = None) -> Iterator[list[Sample]]:
@@ -79,10 +81,11 @@ def batches(samples: Sequence[Sample], most: int, rng: np.random.Generator | Non
 
 
 def targets(batch: Sequence[Sample]) -> dict[str, torch.Tensor]:
-    """Energies per atom, forces and stress to hit."""
+    """Energies per atom, those of the atoms, forces and stress to hit."""
     dtype = torch.get_default_dtype()
     return {
-        "energy": torch.tensor([one.energy / len(one.forces) for one in batch], dtype=dtype),
+        "energy": torch.tensor([one.energies.mean() for one in batch], dtype=dtype),
+        "atoms": torch.as_tensor(np.concatenate([one.energies for one in batch]), dtype=dtype),
         "forces": torch.as_tensor(np.concatenate([one.forces for one in batch]), dtype=dtype),
         "stress": torch.as_tensor(np.array([one.stress for one in batch]), dtype=dtype),
     }
@@ -92,17 +95,17 @@ def predict(student: Student, batch: Sequence[Sample], training: bool) -> dict[s
     """The same, as the student sees them."""
     out = student(join([one.graph for one in batch]), training)
     counts = torch.tensor([len(one.forces) for one in batch])
-    return {"energy": out.energy / counts, "forces": out.forces, "stress": out.stress}
+    return {"energy": out.energy / counts, "atoms": out.atom_energies, "forces": out.forces, "stress": out.stress}
 
 
 def errors(student: Student, samples: Sequence[Sample], edges: int) -> dict[str, float]:
-    """Mean absolute errors: energy per atom in meV, forces in meV/Å, stress in GPa."""
+    """Mean absolute errors: energy per atom and of the atoms in meV, forces in meV/Å, stress in GPa."""
     found: dict[str, list[np.ndarray]] = {key: [] for key in WEIGHTS}
     for batch in batches(samples, edges):
         wanted, seen = targets(batch), predict(student, batch, training=False)
         for key, values in found.items():
             values.append((wanted[key] - seen[key]).detach().abs().numpy().ravel())
-    units = {"energy": 1e3, "forces": 1e3, "stress": 160.21766}
+    units = {"energy": 1e3, "atoms": 1e3, "forces": 1e3, "stress": 160.21766}
     return {key: round(float(np.concatenate(v).mean() * units[key]), 3) for key, v in found.items() if v}
 
 
@@ -121,12 +124,14 @@ class Training:
         self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=rate, amsgrad=True, weight_decay=0.0)
 
     def step(self, batch: Sequence[Sample]) -> float:
-        """One step of the optimiser; returns the loss. A batch that gives no finite gradient is passed over."""
+        """One step of the optimiser; returns the loss with the early weights. A batch that gives no finite gradient is passed over."""
+        progress = self.now() / self.seconds
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * schedule(self.now() / self.seconds)
+            group["lr"] = self.rate * schedule(progress)
         wanted, seen = targets(batch), predict(self.student, batch, training=True)
         huber = torch.nn.functional.huber_loss
-        loss = sum(weight * huber(seen[key], wanted[key], delta=HUBER) for key, weight in WEIGHTS.items())
+        losses = {key: huber(seen[key], wanted[key], delta=HUBER) for key in WEIGHTS}
+        loss = sum(weight * losses[key] for key, weight in weights(progress).items())
         self.optimizer.zero_grad()
         loss.backward()
         if torch.isfinite(torch.nn.utils.clip_grad_norm_(self.parameters.values(), CLIP)):
@@ -135,7 +140,7 @@ class Training:
         decay = min(EMA, (1 + self.steps) / (10 + self.steps))
         for name, parameter in self.parameters.items():
             self.average[name].lerp_(parameter.detach(), 1 - decay)
-        return loss.item()
+        return sum(weight * losses[key].item() for key, weight in WEIGHTS.items())
 
     def now(self) -> float:
         """Seconds of training so far, waiting included."""
@@ -177,6 +182,11 @@ class Training:
         self.optimizer.load_state_dict(state["optimizer"])
         self._fill(state["parameters"])
 
+    def start(self, state: dict[str, Any]) -> None:
+        """Begin a run of its own with what another run ended with."""
+        self.average = state["average"]
+        self._fill(self.average)
+
     def _fill(self, values: dict[str, torch.Tensor]) -> None:
         with torch.no_grad():
             for name, parameter in self.parameters.items():
@@ -188,6 +198,12 @@ def schedule(progress: float) -> float:
     if progress < WARM_UP:
         return max(progress / WARM_UP, 0.01)
     return 0.5 * (1 + math.cos(math.pi * min((progress - WARM_UP) / (1 - WARM_UP), 1.0)))
+
+
+def weights(progress: float) -> dict[str, float]:
+    """The weight of each error in the loss. Late, with small steps, energies count more: they are what ranks."""
+    late = 1 + (LATE_FACTOR - 1) * min(max((progress - LATE) / (1 - LATE), 0.0), 1.0)
+    return {key: weight * (late if key in ("energy", "atoms") else 1) for key, weight in WEIGHTS.items()}
 
 
 def run(training: Training, train: Sequence[Sample], test: Sequence[Sample], args: argparse.Namespace) -> None:
@@ -227,12 +243,15 @@ def start(args: argparse.Namespace) -> tuple[Training, list[Sample], list[Sample
     labels = split(list(read(args.labels)), systems(args.hold_out))
     train, test = ([sample(one, teacher) for one in part] for part in labels)
     print(f"{len(train)} structures to train on, {len(test)} of held-out systems to test on", flush=True)
-    checkpoint = args.out / "checkpoint.pt"
-    state = torch.load(checkpoint, weights_only=True) if checkpoint.exists() else None
+    own = args.out / "checkpoint.pt"
+    source = own if own.exists() else args.start
+    state = torch.load(source, weights_only=True) if source else None
     settings = state["settings"] if state else fitted_settings(train, teacher, args.channels)
     training = Training(Student(settings, element_components(teacher["embedding"])), args.rate, 60 * args.minutes)
-    if state:
+    if state and source == own:
         training.load(state)
+    elif state:
+        training.start(state)
     return training, train, test
 
 
@@ -260,6 +279,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=150)
     parser.add_argument("--rate", type=float, default=5e-3, help="1e-2 for less than an hour")
     parser.add_argument("--hold-out", type=Path, help="labels whose chemical systems are not trained on")
+    parser.add_argument("--start", type=Path, help="checkpoint.pt of another run to begin with")
     parser.add_argument("--edges", type=int, default=3000, help="neighbour pairs in the batch of a process")
     parser.add_argument("--channels", type=int, default=64)
     parser.add_argument("--processes", type=int, default=2)

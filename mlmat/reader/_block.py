@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ase import Atoms
 
 #: What a reader may say of a block. `duplicate` is ingest's word: only the store knows what is there already.
@@ -29,6 +31,10 @@ class Block:
 
     atoms is set for `stored` and `flagged` blocks: ordered, periodic, positions in Å, the whole cell. A
     `disordered` block has its formula (with fractional amounts) but no atoms, so that nothing rounds it.
+
+    key_values: what the file says of the structure beside its geometry (an id, a band gap), by name. results: what
+    somebody has computed for exactly this structure, under the names of ASE's calculators: energy (eV, total), forces
+    (nsites, 3; eV/Å), stress (6, Voigt; eV/Å³), magmoms (nsites; µB), …; and `calculator`, its name, where it is known.
     """
 
     name: str
@@ -41,3 +47,5 @@ class Block:
     formula: str | None = None
     declared_formula: str | None = None
     parser: str = ""
+    key_values: Mapping[str, str | int | float | bool] = field(default_factory=dict)
+    results: Mapping[str, Any] = field(default_factory=dict)

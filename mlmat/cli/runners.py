@@ -1,0 +1,17 @@
+"""`mlmat runners`: what can compute."""
+
+from __future__ import annotations
+
+import click
+
+from mlmat.console import Examples
+
+
+@click.command(cls=Examples, example="mlmat runners")
+def runners() -> None:
+    """List the runners and their settings."""
+    from mlmat.report import runner_lines
+    from mlmat.runner._load import available
+
+    for line in runner_lines(available()):
+        click.echo(line)
