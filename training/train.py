@@ -45,7 +45,10 @@ SHARE_EVERY = 10  # steps
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A labelled structure as the student sees it. energies: (n,), eV above the free atoms; forces: eV/Å; stress: eV/Å³."""
+    """A labelled structure as the student sees it.
+
+    energies: (n,), eV above the free atoms; forces: (n, 3), eV/Å; stress: (3, 3), eV/Å³.
+    """
 
     graph: Graph
     energies: np.ndarray
@@ -124,7 +127,10 @@ class Training:
         self.optimizer = torch.optim.AdamW(self.parameters.values(), lr=rate, amsgrad=True, weight_decay=0.0)
 
     def step(self, batch: Sequence[Sample]) -> float:
-        """One step of the optimiser; returns the loss with the early weights. A batch that gives no finite gradient is passed over."""
+        """One step of the optimiser; returns the loss, with the weights that hold at the start.
+
+        A batch that gives no finite gradient is passed over.
+        """
         progress = self.now() / self.seconds
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * schedule(progress)
