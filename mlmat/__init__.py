@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlmat.store import open_store as open
+    from mlmat.workbench import Workbench
+
+    open = Workbench.open
 
     __version__: str
 
@@ -19,9 +21,9 @@ __all__ = ["__version__", "open"]
 
 def __getattr__(name: str) -> Any:
     if name == "open":
-        from mlmat.store import open_store
+        from mlmat.workbench import Workbench
 
-        return open_store
+        return Workbench.open
     if name == "__version__":
         from mlmat.provenance import version_of
 

@@ -21,8 +21,8 @@ _OUTCOMES = ("stored", "duplicate", "disordered", "flagged", "rejected", "unread
 
 @contextmanager
 def bar(what: str, unit: str) -> Iterator[Callable[[int], Callable[..., None]]]:
-    """A progress bar on standard error, made when the total is known: rate, ETA, failures so far."""
-    from tqdm import tqdm
+    """A progress bar on standard error or in the notebook, made when the total is known: rate, ETA, failures so far."""
+    from tqdm.auto import tqdm
 
     made: list[Any] = []
 

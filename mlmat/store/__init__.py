@@ -10,49 +10,32 @@ import time
 import warnings
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from mlmat.errors import QueryError, StoreError, StoreLocked
+from mlmat.errors import StoreError, StoreLocked
 from mlmat.store import _drivers, _journal, _results, _schema, _structures
 from mlmat.store._columns import runner_name
 from mlmat.store._connection import Database, plain_errors
 from mlmat.store._journal import Journal
+from mlmat.store._reading import Reading, answered, to_pandas
 from mlmat.store._results import Unmergeable
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
 
     import duckdb
     import pandas as pd
     import pyarrow as pa
-    from ase import Atoms
 
 __all__ = ["Journal", "Store", "open_store"]
 
-#: Structures that one read of an iteration takes.
-CHUNK = 1_000
 #: Bytes of a journal that one transaction merges: it stays under a second.
 MERGE_BYTES = 16_000_000
 
 
-def open_store(
-    path: str | os.PathLike[str], *, create: bool = False, say: Callable[[str], None] | None = None
-) -> Store:
-    """The store in a file; with create, a new one where there is none. say is told when somebody has to be waited for.
-
-    Raises StoreError when the file is missing, is no store or was written by a newer mlmat.
-    """
-    store = Store(path)
-    store.database.say = say
-    if create:
-        store.create()
-    store.check()
-    return store
-
-
-class Store:
+class Store(Reading):
     """One store file. Every method opens it, does one thing and closes it again.
 
     Energies in eV, lengths in Å; units of every column: `mlmat sql "DESCRIBE …"` and the column comments.
@@ -61,6 +44,22 @@ class Store:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.database = Database(path)
         self._readable = self._writable = False
+
+    @classmethod
+    def open(
+        cls, path: str | os.PathLike[str], *, create: bool = False, say: Callable[[str], None] | None = None
+    ) -> Self:
+        """The store in a file; with create, a new one where there is none.
+
+        say is told when somebody has to be waited for. Raises StoreError when the file is missing, is no store or was
+        written by a newer mlmat.
+        """
+        store = cls(path)
+        store.database.say = say
+        if create:
+            store.create()
+        store.check()
+        return store
 
     @property
     def path(self) -> Path:
@@ -166,85 +165,7 @@ class Store:
         with self._reading() as con:
             return len(con.execute(query, {"method": method_id, "names": names}).fetchall())
 
-    # -- reading ---------------------------------------------------------------------------------
-
-    def sql(self, query: str, parameters: Any = None) -> pd.DataFrame:
-        """The result of a read-only query as a DataFrame. Raises QueryError."""
-        with self._reading() as con:
-            frame: pd.DataFrame = _answer(con.execute(query, parameters)).df()
-        return frame
-
-    def arrow(self, query: str, parameters: Any = None) -> pa.Table:
-        """The result of a read-only query as an Arrow table. Raises QueryError."""
-        with self._reading() as con:
-            return _answer(con.sql(query, params=parameters)).to_arrow_table()
-
-    def execute(self, statement: str, run: Mapping[str, Any] | None = None) -> pd.DataFrame:
-        """Run a statement that may write, in one transaction, and record the run. Raises QueryError."""
-        with self._writing() as con:
-            if run is not None:
-                _results.add_row(con, "run", run)
-            frame: pd.DataFrame = _answer(con.execute(statement)).df()
-        return frame
-
-    def reduce(self, name: str) -> pd.DataFrame:
-        """A reduction (a view: `ranking`, `failures`, a runner's name, …) as a DataFrame. Raises StoreError."""
-        with self._reading() as con:
-            frame: pd.DataFrame = con.execute(f"SELECT * FROM {_results.check_reduction(con, name)}").df()
-        return frame
-
-    def reduce_arrow(self, name: str) -> pa.Table:
-        """A reduction as an Arrow table. Raises StoreError."""
-        with self._reading() as con:
-            return con.sql(f"SELECT * FROM {_results.check_reduction(con, name)}").to_arrow_table()
-
-    def columns(self, name: str) -> list[tuple[str, str, str]]:
-        """Name, type and meaning (with unit) of the columns of a reduction or table. Raises StoreError."""
-        with self._reading() as con:
-            return _results.describe(con, name)
-
-    def reductions(self) -> list[tuple[str, str]]:
-        """Name and meaning of every reduction."""
-        with self._reading() as con:
-            return _results.relation_names(con)
-
-    def atoms(self, structure_id: str) -> Atoms:
-        """One structure, by its id or the unambiguous beginning of it, in the stored order and cell (Å)."""
-        with self._reading() as con:
-            full = _structures.resolve(con, structure_id)
-            table = _structures.geometry(con, [full])
-        return next(_structures.atoms_of(table))
-
-    def structures(self, where: str | None = None, *, flagged: bool = False, produced: bool = False) -> Iterator[Atoms]:
-        """Iterate over the structures that files gave; where is SQL over the columns of `structure` and `source`.
-
-        flagged, produced: those too that were flagged, that a runner returned (relaxed ones). Each `Atoms` carries its
-        id in `info["structure_id"]`. The store is open only while a thousand are read.
-        """
-        with self._reading() as con:
-            ids = _structures.matching(con, where, flagged=flagged, produced=produced)
-        for start in range(0, len(ids), CHUNK):
-            yield from _structures.atoms_of(self.geometry(ids[start : start + CHUNK]))
-
-    def geometry(self, ids: Sequence[str]) -> pa.Table:
-        """Cell, positions and species of structures as an Arrow table, in the order of ids."""
-        with self._reading() as con:
-            return _structures.geometry(con, ids)
-
-    def show(self, structure_id: str) -> dict[str, Any]:
-        """All there is about one structure. Raises StoreError for an unknown id."""
-        with self._reading() as con:
-            return _structures.provenance_of(con, _structures.resolve(con, structure_id))
-
-    def status(self) -> dict[str, Any]:
-        """Blocks by outcome, results by method, failures by class, drivers at work and bytes that wait in journals."""
-        with self._reading() as con:
-            tables = _results.status_tables(con)
-        journals, size = _journal.waiting(self.folder / "journal")
-        kept = [str(path) for path in _journal.set_aside(self.folder / "journal")]
-        return {**tables, "drivers": self.drivers(), "journals": journals, "journal_bytes": size, "kept": kept}
-
-    # -- ingest ----------------------------------------------------------------------------------
+    # -- writing ---------------------------------------------------------------------------------
 
     def changed_files(self, files: pa.Table) -> list[str]:
         """Of files (path, size, mtime_ns) those that the ledger does not hold as they are."""
@@ -255,6 +176,13 @@ class Store:
         """Write blocks and their structures in one transaction; the number of blocks by outcome."""
         with self._writing() as con:
             return dict(_structures.add(con, sources, structures))
+
+    def execute(self, statement: str, run: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Run a statement that may write, in one transaction, and record the run. Raises QueryError."""
+        with self._writing() as con:
+            if run is not None:
+                _results.add_row(con, "run", run)
+            return to_pandas(answered(con.execute(statement)))
 
     # -- screening -------------------------------------------------------------------------------
 
@@ -298,7 +226,4 @@ class Store:
         return _drivers.at_work(self.folder)
 
 
-def _answer(answer: Any) -> Any:
-    if answer is None:
-        raise QueryError("there is nothing to answer: the text holds no query, or one that returns no table")
-    return answer
+open_store = Store.open

@@ -95,7 +95,10 @@ class Database:
             if read_only:
                 self._pass_turnstile(until)
             try:
-                return duckdb.connect(str(self.path), read_only=read_only, config=_CONFIG)
+                con = duckdb.connect(str(self.path), read_only=read_only, config=_CONFIG)
+                # DuckDB would draw it on standard output, into the user's CSV, after two seconds.
+                con.execute("SET enable_progress_bar = false")
+                return con
             except duckdb.IOException as error:
                 if "Could not set lock" not in str(error):
                     raise self._refused(error) from error

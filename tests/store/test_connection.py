@@ -33,6 +33,10 @@ def tell(process: subprocess.Popen[str]) -> None:
     process.stdin.flush()
 
 
+def test_a_slow_query_draws_nothing_on_standard_output(store: Store) -> None:
+    assert store.sql("SELECT current_setting('enable_progress_bar') AS bar")["bar"].tolist() == [False]
+
+
 READER = """
 import sys, time
 from mlmat.store import Store

@@ -41,7 +41,7 @@ def test_no_call_keeps_the_file(store: Store) -> None:
 
 
 def test_an_iteration_goes_on_while_others_write(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlmat.store.CHUNK", 2)
+    monkeypatch.setattr("mlmat.store._reading.CHUNK", 2)
     ids = stored(store, *(crystal(a=3.5 + i / 1000) for i in range(5)))
     iteration = store.structures()
     first = next(iteration)

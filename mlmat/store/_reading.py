@@ -1,0 +1,148 @@
+"""What a store answers: queries, reductions, structures. Nothing here writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlmat.errors import QueryError, StoreError
+from mlmat.store import _drivers, _journal, _results, _structures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    import duckdb
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+    from ase import Atoms
+    from pymatgen.core import Structure
+
+#: Structures that one read of an iteration takes.
+CHUNK = 1_000
+
+
+class Reading:
+    """The reading half of `Store`."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder beside the file."""
+        raise NotImplementedError
+
+    def _reading(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+        raise NotImplementedError
+
+    def sql(self, query: str, parameters: Any = None) -> pd.DataFrame:
+        """The result of a read-only query as a DataFrame. Raises QueryError."""
+        with self._reading() as con:
+            return to_pandas(answered(con.execute(query, parameters)))
+
+    def arrow(self, query: str, parameters: Any = None) -> pa.Table:
+        """The result of a read-only query as an Arrow table. Raises QueryError."""
+        with self._reading() as con:
+            return answered(con.sql(query, params=parameters)).to_arrow_table()
+
+    def polars(self, query: str, parameters: Any = None) -> pl.DataFrame:
+        """The result of a read-only query as a Polars DataFrame. Raises QueryError, and StoreError without polars."""
+        try:
+            import polars
+        except ImportError:
+            raise StoreError("polars is not installed: pip install polars, or take .arrow() or .sql()") from None
+        frame = polars.from_arrow(self.arrow(query, parameters))
+        assert isinstance(frame, polars.DataFrame)
+        return frame
+
+    def reduce(self, name: str) -> pd.DataFrame:
+        """A reduction (a view: `ranking`, `failures`, a runner's name, …) as a DataFrame. Raises StoreError."""
+        with self._reading() as con:
+            return to_pandas(con.execute(f"SELECT * FROM {_results.check_reduction(con, name)}"))
+
+    def reduce_arrow(self, name: str) -> pa.Table:
+        """A reduction as an Arrow table. Raises StoreError."""
+        with self._reading() as con:
+            return con.sql(f"SELECT * FROM {_results.check_reduction(con, name)}").to_arrow_table()
+
+    def columns(self, name: str) -> list[tuple[str, str, str]]:
+        """Name, type and meaning (with unit) of the columns of a reduction or table. Raises StoreError."""
+        with self._reading() as con:
+            return _results.describe(con, name)
+
+    def reductions(self) -> list[tuple[str, str]]:
+        """Name and meaning of every reduction."""
+        with self._reading() as con:
+            return _results.relation_names(con)
+
+    def atoms(self, structure_id: str) -> Atoms:
+        """One structure, by its id or the unambiguous beginning of it, in the stored order and cell (Å)."""
+        with self._reading() as con:
+            full = _structures.resolve(con, structure_id)
+            table = _structures.geometry(con, [full])
+        return next(_structures.atoms_of(table))
+
+    def structure(self, structure_id: str) -> Structure:
+        """One structure as a pymatgen Structure, by its id or the unambiguous beginning of it (Å).
+
+        Initial moments and charges are site properties (magmom, charge). Raises StoreError.
+        """
+        from pymatgen.io.ase import AseAtomsAdaptor
+
+        atoms = self.atoms(structure_id)
+        del atoms.info["structure_id"]
+        structure: Structure = AseAtomsAdaptor.get_structure(atoms)
+        return structure
+
+    def structures(self, where: str | None = None, *, flagged: bool = False, produced: bool = False) -> Iterator[Atoms]:
+        """Iterate over the structures that files gave; where is SQL over the columns of `structure` and `source`.
+
+        flagged, produced: those too that were flagged, that a runner returned (relaxed ones). Each `Atoms` carries its
+        id in `info["structure_id"]`. The store is open only while a thousand are read.
+        """
+        with self._reading() as con:
+            ids = _structures.matching(con, where, flagged=flagged, produced=produced)
+        for start in range(0, len(ids), CHUNK):
+            yield from _structures.atoms_of(self.geometry(ids[start : start + CHUNK]))
+
+    def geometry(self, ids: Sequence[str]) -> pa.Table:
+        """Cell, positions and species of structures as an Arrow table, in the order of ids."""
+        with self._reading() as con:
+            return _structures.geometry(con, ids)
+
+    def show(self, structure_id: str) -> dict[str, Any]:
+        """All there is about one structure. Raises StoreError for an unknown id."""
+        with self._reading() as con:
+            return _structures.provenance_of(con, _structures.resolve(con, structure_id))
+
+    def status(self) -> dict[str, Any]:
+        """Blocks by outcome, results by method, failures by class, drivers at work and bytes that wait in journals."""
+        with self._reading() as con:
+            tables = _results.status_tables(con)
+        journals, size = _journal.waiting(self.folder / "journal")
+        kept = [str(path) for path in _journal.set_aside(self.folder / "journal")]
+        return {
+            **tables,
+            "drivers": _drivers.at_work(self.folder),
+            "journals": journals,
+            "journal_bytes": size,
+            "kept": kept,
+        }
+
+
+def answered(answer: Any) -> Any:
+    """The answer of a statement. Raises QueryError where there is none."""
+    if answer is None:
+        raise QueryError("there is nothing to answer: the text holds no query, or one that returns no table")
+    return answer
+
+
+def to_pandas(answer: Any) -> pd.DataFrame:
+    """An answer as a DataFrame: integers and booleans stay what they are beside NULL; a NULL text is `pd.NA`, not NaN.
+
+    Sodium nitride's formula is NaN: a missing formula must not look like it.
+    """
+    import pandas as pd
+
+    frame: pd.DataFrame = answer.df()
+    texts = {name: pd.StringDtype(na_value=pd.NA) for name, kind in frame.dtypes.items() if kind == "str"}
+    return frame.astype(texts)

@@ -1,0 +1,97 @@
+"""What `mlmat.open` gives: a store with the commands as methods, for scripts and notebooks.
+
+>>> import mlmat
+>>> store = mlmat.open("screening.duckdb", create=True)  # doctest: +SKIP
+>>> store.ingest("structures/")  # doctest: +SKIP
+>>> store.screen("mace", {"relax": "cell"})  # doctest: +SKIP
+>>> store.reduce("ranking")  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlmat.store import Store
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from mlmat.ingest import Report
+    from mlmat.screen import Summary
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A crystal as a notebook shows it."""
+
+    png: bytes
+
+    def _repr_png_(self) -> bytes:
+        return self.png
+
+
+class Workbench(Store):
+    """A store and what can be done with it. Long calls show their progress on standard error, or in the notebook."""
+
+    def ingest(self, *paths: str | os.PathLike[str], **options: Any) -> Report:
+        """Read files, folders and globs, as `mlmat ingest` does; options as in `mlmat.ingest.ingest`.
+
+        Raises ReadError for a path that does not exist, before anything is read.
+        """
+        from mlmat.ingest import ingest
+        from mlmat.report import bar
+
+        with bar("ingest", "file") as progress:
+            return ingest(self, paths, **{"progress": progress} | options)
+
+    def screen(self, runner: str, settings: Mapping[str, Any] | None = None, **options: Any) -> Summary:
+        """Compute what has no result yet, as `mlmat screen` does; options as in `mlmat.screen.screen`.
+
+        Raises RunnerError, ModelError, UsageError when it cannot start; a structure that fails is a row.
+        """
+        from mlmat.report import bar
+        from mlmat.runner._method import Plan
+        from mlmat.screen import screen
+
+        plan = Plan(runner, {key: str(value) for key, value in (settings or {}).items()}, self.table_name)
+        with bar("screen", "structure") as progress:
+            return screen(self, plan, **{"progress": progress, "say": _say} | options)
+
+    def picture(self, structure_id: str, rotation: str = "-75x,15y,5z") -> Picture:
+        """A picture of one structure, seen along a turned z axis. Raises StoreError for an unknown id."""
+        import io
+
+        from ase.io import write
+
+        buffer = io.BytesIO()
+        write(buffer, self.atoms(structure_id), format="png", rotation=rotation)
+        return Picture(buffer.getvalue())
+
+    def _repr_html_(self) -> str:
+        """Counts, as a notebook shows them."""
+        status = self.status()
+        blocks = [(str(row["outcome"]), row["blocks"]) for row in status["outcomes"]]
+        parts = [f"<b>{html.escape(str(self.path))}</b>", _table(("blocks of files", ""), blocks)]
+        if status["methods"]:
+            rows = [[row[name] for name in _METHOD_COLUMNS] for row in status["methods"]]
+            parts.append(_table(_METHOD_COLUMNS, rows))
+        return "".join(parts)
+
+
+_METHOD_COLUMNS = ("method", "ok", "failed", "pending")
+
+
+def _table(head: Any, rows: Any) -> str:
+    def line(cells: Any, tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+
+    return f"<table>{line(head, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
+
+
+def _say(text: str) -> None:
+    import sys
+
+    print(f"mlmat: {text}", file=sys.stderr)
