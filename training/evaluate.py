@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +53,7 @@ def computed(labels: Sequence[Labelled], potential: Potential) -> list[Case]:
     for one, found in zip(labels, potential.evaluate([one.atoms for one in labels]), strict=True):
         if isinstance(found, Exception):
             raise found
-        cases.append(Case(one.name, one.kind, one.atoms, one.energy, one.forces, one.stress, found))
+        cases.append(Case(*(getattr(one, field.name) for field in fields(one)), found))
     return cases
 
 

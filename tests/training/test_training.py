@@ -27,7 +27,7 @@ def labels(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
     for metal in ("Al", "Ni", "Cu", "Ag"):
         bulk(metal, cubic=True).write(folder / f"{metal}.cif")
-    for one, other, a in (("Al", "Ni", 3.9), ("Cu", "Au", 3.9), ("Pd", "Cu", 3.8)):
+    for one, other, a in (("Al", "Ni", 3.9), ("Cu", "Au", 3.9), ("Pd", "Cu", 3.8), ("Ag", "Au", 4.1)):
         alloy = bulk(one, a=a, cubic=True)
         alloy.symbols[1:3] = other
         alloy.write(folder / f"{one}{other}.cif")
@@ -152,3 +152,18 @@ def test_salted_copies_are_salts():
     copy = label.salted(bulk("NiAl", "cesiumchloride", a=2.9), np.random.default_rng(0), list(range(1, 84)))
     assert len(set(copy.symbols) & set(label.ANIONS)) == 1
     assert label.apart(copy)
+
+
+def test_plots_and_figures_come_from_scripts(labels, tmp_path, monkeypatch, capsys):
+    import evaluate
+    import plots
+    import train
+
+    monkeypatch.setattr(train, "work", without_threads(train.work))
+    words = ("--channels", 8, "--processes", 1, "--edges", 1500, "--minutes", 0.02, "--report", 0.01)
+    run(monkeypatch, train, tmp_path / "run", labels, *words)
+    run(monkeypatch, plots, tmp_path / "img", tmp_path / "run", labels, "--wbm", labels)
+    assert (tmp_path / "img" / "learning-curve.svg").read_text().startswith("<?xml")
+    assert (tmp_path / "img" / "parity.png").read_bytes().startswith(b"\x89PNG")
+    run(monkeypatch, evaluate, tmp_path / "run" / "model.model", labels, "--wbm", labels)
+    assert "WBM (held-out systems)" in capsys.readouterr().out
