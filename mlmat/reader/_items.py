@@ -86,6 +86,11 @@ class Items:
             return values[j :: self._all_loops[k].width()]
         return [self._pairs[tag]] if tag in self._pairs else None
 
+    def beginning(self, prefix: str) -> dict[str, str | int | float]:
+        """The given values of all tags outside loops that begin so, by the rest of the tag; numbers unless quoted."""
+        raw = {tag: text for tag, text in self._pairs.items() if tag.startswith(prefix)}
+        return {tag.removeprefix(prefix): _typed(text) for tag, text in raw.items() if given(text)}
+
     def first(self, tags: Iterable[str]) -> str | None:
         """The first given value among several tags, without its quotes."""
         return next(iter(self.every(tags)), None)
@@ -100,6 +105,13 @@ class Items:
         text = self.first((tag,))
         value = number(text) if text is not None else None
         return value if value is not None and isfinite(value) else None
+
+
+def _typed(text: str) -> str | int | float:
+    value = float(gemmi.cif.as_number(text))
+    if not isfinite(value):
+        return plain(text)
+    return int(text) if text.lstrip("+-").isdecimal() and abs(value) < 2**53 else value
 
 
 def _normal(tags: dict[str, _T]) -> dict[str, _T]:

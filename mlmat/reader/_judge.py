@@ -12,6 +12,7 @@ from mlmat.reader._composition import Amounts, cell_amounts, common_divisor, dif
 from mlmat.reader._disorder import SAME_SITE, disorder, refuse_crowded_sites
 from mlmat.reader._expand import Expansion, expand
 from mlmat.reader._magnetic import moments, read_magnetic
+from mlmat.reader._own import CHARGE, MOMENT, of_all_atoms
 from mlmat.reader._reading import (
     Case,
     Reading,
@@ -72,7 +73,12 @@ def judge(items: Items, declared: Amounts | None, limits: Limits, warnings: list
     problem = _modulation(items) or problem or sites.problem or _problem(case, symmetry, reading, items)
     reversal = magnetic[1] if magnetic else None
     spins = moments(items, sites, case.cell, operations, reversal, reading.expansion, warnings)
+    if spins is None:
+        spins = of_all_atoms(items, MOMENT, sites, reading.expansion)
     atoms = _atoms(case, reading.expansion, spins)
+    charges = of_all_atoms(items, CHARGE, sites, reading.expansion)
+    if charges is not None:
+        atoms.set_initial_charges(charges)
     return Verdict("flagged" if problem else "stored", problem, atoms, _formula(reading))
 
 

@@ -10,18 +10,25 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from mlmat.reader._block import Block, Limits, Outcome
-from mlmat.reader._text import Chunk, chunks, decoded, unpacked
+from mlmat.reader._text import GZIP_MAGIC, Chunk, chunks, decoded, unpacked
 from mlmat.reader._verdict import NotACrystal, Refused, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     import gemmi
 
+FORMAT = "CIF (.cif, .mcif)"
 PATTERNS = tuple(f"*.{kind}{packed}" for kind in ("cif", "mcif", "mmcif") for packed in ("", ".gz"))
 #: Part of the parser's name in the store: raise it whenever the same text may come out differently.
 READER_VERSION = 1
+_DATA = re.compile(rb"(?:^|[\r\n])[ \t]*data_", re.IGNORECASE)
 _PLACE = re.compile(r"^string:(\d+)(?::\d+\(\d+\))?(?: in data_\S*)?:?\s*")
+
+
+def accepts(data: bytes) -> bool:
+    """Whether a data block begins in the first part of it."""
+    return data.startswith(GZIP_MAGIC) or _DATA.search(data, 0, 65_536) is not None
 
 
 def read(name: str, data: bytes, limits: Limits) -> Iterator[Block]:
@@ -71,6 +78,8 @@ def _read_block(chunk: Chunk, index: int, block: gemmi.cif.Block, limits: Limits
     from mlmat.reader._composition import parse_formula
     from mlmat.reader._items import Items
     from mlmat.reader._judge import judge
+    from mlmat.reader._own import PREFIX
+    from mlmat.reader._values import scalars
 
     warnings: list[str] = []
     formula = None
@@ -83,6 +92,8 @@ def _read_block(chunk: Chunk, index: int, block: gemmi.cif.Block, limits: Limits
     except Exception as error:  # a reader must not take the batch along
         text = f"unexpected {type(error).__name__}: {error}"
         return _block(chunk, index, "unreadable", text, warnings, declared_formula=formula)
+    said = items.beginning(PREFIX)
+    own = scalars(said, warnings) if said else {}
     return _block(
         chunk,
         index,
@@ -92,6 +103,7 @@ def _read_block(chunk: Chunk, index: int, block: gemmi.cif.Block, limits: Limits
         atoms=verdict.atoms,
         formula=verdict.formula,
         declared_formula=formula,
+        key_values=own,
     )
 
 
@@ -105,6 +117,7 @@ def _block(
     atoms: object = None,
     formula: str | None = None,
     declared_formula: str | None = None,
+    key_values: Mapping[str, str | int | float | bool] | None = None,
 ) -> Block:
     return Block(
         name=one_line(chunk.name),
@@ -117,6 +130,7 @@ def _block(
         formula=formula,
         declared_formula=one_line(declared_formula) if declared_formula else None,
         parser=_parser(),
+        key_values=key_values or {},
     )
 
 

@@ -167,6 +167,25 @@ def test_occupancies_not_given(block, missing):
     assert any("occupancy not given at Na1" in w for w in b.warnings) == (missing == "?")
 
 
+def test_what_an_export_says_of_itself(block):
+    text = NACL + "_mlmat_energy -27.5\n_mlmat_rank 1\n_mlmat_method 'mace/small x'\n_mlmat_id '12'\n_mlmat_gap ?\n"
+    assert block(text).key_values == {"energy": -27.5, "rank": 1, "method": "mace/small x", "id": "12"}
+    assert block(text).results == {}
+    assert block(NACL).key_values == {}
+
+
+def test_initial_moments_and_charges_of_an_export(block):
+    tags = ("label", "type_symbol", "fract_x", "fract_y", "fract_z")
+    text = cif("Fe1 Fe 0 0 0 2.5 -1", "O1 O .5 .5 .5 -0.5 1", tags=(*tags, "m", "q"), ops=P1)
+    text = text.replace("_atom_site_m", "_mlmat_atom_site_initial_magnetic_moment")
+    b = block(text.replace("_atom_site_q", "_mlmat_atom_site_initial_charge"))
+    assert b.atoms.get_initial_magnetic_moments().tolist() == [2.5, -0.5]
+    assert b.atoms.get_initial_charges().tolist() == [-1, 1]
+    b = block(text.replace("_atom_site_q", "_mlmat_atom_site_initial_charge").replace("2.5 -1", "? ?"))
+    assert b.outcome == "stored"
+    assert not b.atoms.has("initial_magmoms")
+
+
 def test_dummies_and_empty_sites_are_left_out(block):
     tags = ("label", "type_symbol", "fract_x", "fract_y", "fract_z", "calc_flag", "occupancy")
     b = block(cif("Na1 Na 0 0 0 d 1", "Q1 C ? ? ? dum 1", "K1 K .5 .5 .5 d 0", tags=tags, symbol="P 1"))
