@@ -13,11 +13,11 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "mlmat").rglob("*.py"))
-#: Comes with mace-torch, which pins it.
-BROUGHT_ALONG = {"e3nn"}
+#: Come with mace-torch, which needs them.
+BROUGHT_ALONG = {"e3nn", "matscipy"}
 HEAVY = {"torch", "mace", "e3nn", "parsl", "pandas", "pymatgen", "ase", "spglib", "gemmi", "pyarrow", "duckdb"}
 #: Imported only by workers, which need torch anyway.
-WORKERS_ONLY = {"_potential.py", "_graph.py", "_relax.py"}
+WORKERS_ONLY = {"_potential.py", "_graph.py", "_relax.py", "_chgnet.py"}
 #: Private parts of the CIF reader, imported when a file is read.
 READER_PARTS = {path for path in MODULES if path.parent.name == "reader" and path.name.startswith("_")}
 

@@ -1,4 +1,4 @@
-"""Structures as the graphs that a MACE model reads, and their packing into batches."""
+"""Structures as graphs of neighbours, and their packing into batches."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.data import chemical_symbols
-
-from mlmat.runner._quiet import quiet_import
+from matscipy.neighbours import neighbour_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ase import Atoms
-
-neighborhood = quiet_import("mace.data.neighborhood")
 
 #: Atoms per Å³; diamond has 0.18. Denser cells would cost memory without end in the neighbour list.
 DENSEST = 2.0
@@ -76,9 +73,16 @@ def graph_of(atoms: Atoms, species: Species, cutoff: float) -> Graph:
     """Find the neighbours within `cutoff` Å. ValueError where the model cannot take the structure."""
     index = species.index(atoms.numbers)
     check_geometry(atoms)
-    pbc = tuple(bool(p) for p in atoms.pbc)
-    edges, _, images, cell = neighborhood.get_neighborhood(atoms.positions, cutoff, pbc, np.array(atoms.cell))
-    return Graph(index, atoms.positions.copy(), cell, edges, images, all(pbc))
+    cell = _stretched(atoms, cutoff)
+    found = neighbour_list("ijS", positions=atoms.positions, cell=cell, pbc=atoms.pbc, cutoff=cutoff)
+    return Graph(index, atoms.positions.copy(), cell, np.stack(found[:2]), found[2], bool(atoms.pbc.all()))
+
+
+def _stretched(atoms: Atoms, cutoff: float) -> np.ndarray:
+    """The cell, with vectors along x, y and z beyond all neighbours where there is no periodicity."""
+    cell = np.array(atoms.cell)
+    cell[~atoms.pbc] = 5 * cutoff * (np.abs(atoms.positions).max() + 1) * np.eye(3)[~atoms.pbc]
+    return cell
 
 
 def check_geometry(atoms: Atoms) -> None:

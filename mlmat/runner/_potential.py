@@ -1,4 +1,4 @@
-"""A MACE model in memory: many structures in; energy, forces and stress of each out, in shared passes.
+"""A model in memory: many structures in; energy, forces and stress of each out, in shared passes. MACE is one.
 
 Loading a model runs the pickle inside its file, and importing mace switches torch's weights-only loading off
 for the whole process: only files that the user named are loaded.
@@ -19,13 +19,15 @@ from ase.stress import full_3x3_to_voigt_6_stress
 from mlmat.errors import ModelError, RunnerError
 from mlmat.runner import _plain
 from mlmat.runner._graph import Graph, Species, graph_of, pack
-from mlmat.runner._quiet import quiet_import
+from mlmat.runner._quiet import quiet, quiet_import
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from ase import Atoms
+
+    Read = Callable[[Path, torch.device], Any]
 
 #: Held while torch works: its default dtype belongs to the process, and so do its threads.
 TORCH = threading.RLock()
@@ -38,12 +40,13 @@ class Evaluation:
     """What a model says of one structure of n atoms.
 
     energy: eV; forces: (n, 3), eV/Å; stress: (6,), eV/Å³, in ASE's sign and order (xx, yy, zz, yz, xz, xy),
-    None unless the structure is periodic in three directions.
+    None unless the structure is periodic in three directions; magmoms: (n,), µB, of models that know them.
     """
 
     energy: float
     forces: np.ndarray
     stress: np.ndarray | None
+    magmoms: np.ndarray | None = None
 
     @property
     def fmax(self) -> float:
@@ -56,38 +59,37 @@ class Evaluation:
         return bool(np.isfinite(self.energy) and np.isfinite(self.forces).all())
 
 
-class Potential:
-    """A model ready to compute: on one device, in one dtype, with one of its heads.
+class Evaluator:
+    """A model that computes graphs of structures together, in passes of `batch_edges` at most.
 
-    Raises ModelError where the file holds no MACE model or no such head, RunnerError without the device.
+    Subclasses say what the graph of a structure is (`_graph`; it has a `size`) and compute some (`_forward`).
     """
 
-    def __init__(self, path: Path, dtype: str, device: str, head: str | None, batch_edges: int) -> None:
-        self.device = _device(device)
-        self.dtype = getattr(torch, dtype)
-        self.batch_edges = batch_edges
-        self.model = load(path, self.dtype, self.device)
-        self.species = Species(path.stem, self.model.atomic_numbers.tolist())
-        self.cutoff = float(self.model.r_max)
-        self.head = _head_index(path.stem, getattr(self.model, "heads", None) or ["Default"], head)
+    batch_edges: int
 
     def evaluate(self, batch: Sequence[Atoms]) -> list[Evaluation | Exception]:
         """Return for each structure, in order, its evaluation or the exception that stopped it."""
-        graphs = [self._graph(atoms) for atoms in batch]
-        good = [graph for graph in graphs if isinstance(graph, Graph)]
+        graphs = [self._graph_or_reason(atoms) for atoms in batch]
+        good = [graph for graph in graphs if not isinstance(graph, Exception)]
         found: list[Evaluation | Exception] = []
         for group in pack([graph.size for graph in good], self.batch_edges):
             found += self._together([good[i] for i in group])
         computed = iter(found)
         return [graph if isinstance(graph, Exception) else next(computed) for graph in graphs]
 
-    def _graph(self, atoms: Atoms) -> Graph | Exception:
+    def _graph(self, atoms: Atoms) -> Any:
+        raise NotImplementedError
+
+    def _forward(self, graphs: list[Any]) -> list[Evaluation]:
+        raise NotImplementedError
+
+    def _graph_or_reason(self, atoms: Atoms) -> Any:
         try:
-            return graph_of(atoms, self.species, self.cutoff)
+            return self._graph(atoms)
         except Exception as error:
             return error
 
-    def _together(self, graphs: list[Graph]) -> list[Evaluation | Exception]:
+    def _together(self, graphs: list[Any]) -> list[Evaluation | Exception]:
         """One forward pass; if it fails, or one structure's NaN spoils the forces of others, one for each."""
         try:
             found = self._forward(graphs)
@@ -101,10 +103,29 @@ class Potential:
                 return [FloatingPointError("the model's energy or forces are not finite: do atoms overlap?")]
         return [self._together([graph])[0] for graph in graphs]
 
+
+class Potential(Evaluator):
+    """A MACE ready to compute: on one device, in one dtype, with one of its heads.
+
+    Raises ModelError where the file holds no MACE model or no such head, RunnerError without the device.
+    """
+
+    def __init__(self, path: Path, dtype: str, device: str, head: str | None, batch_edges: int) -> None:
+        self.device = device_of(device)
+        self.dtype = getattr(torch, dtype)
+        self.batch_edges = batch_edges
+        self.model = load(path, self.dtype, self.device)
+        self.species = Species(path.stem, self.model.atomic_numbers.tolist())
+        self.cutoff = float(self.model.r_max)
+        self.head = _head_index(path.stem, getattr(self.model, "heads", None) or ["Default"], head)
+
+    def _graph(self, atoms: Atoms) -> Graph:
+        return graph_of(atoms, self.species, self.cutoff)
+
     def _forward(self, graphs: list[Graph]) -> list[Evaluation]:
         with TORCH, default_dtype(self.dtype), torch.enable_grad():
             out = self.model(self._tensors(graphs), compute_stress=True)
-            energy, forces, stress = (_array(out[name]) for name in ("energy", "forces", "stress"))
+            energy, forces, stress = (array_of(out[name]) for name in ("energy", "forces", "stress"))
         ends = np.cumsum([len(graph.species) for graph in graphs])[:-1]
         return [
             Evaluation(float(e), f, full_3x3_to_voigt_6_stress(s) if graph.periodic else None)
@@ -144,13 +165,13 @@ class Potential:
         return torch.as_tensor(values, dtype=torch.int64, device=self.device)
 
 
-def load(path: Path, dtype: torch.dtype, device: torch.device) -> Any:
+def load(path: Path, dtype: torch.dtype, device: torch.device, read: Read | None = None) -> Any:
     """Return the model of a file, the same object for the same file, dtype and device in all threads."""
     stat = path.stat()
     key = (str(path), stat.st_mtime_ns, stat.st_size, dtype, device)
     with TORCH:
         if key not in _loaded:
-            _loaded[key] = _read(path, device).to(device=device, dtype=dtype)
+            _loaded[key] = (read or _read)(path, device).to(device=device, dtype=dtype)
         return _loaded[key]
 
 
@@ -167,7 +188,7 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
 
 def _read(path: Path, device: torch.device) -> Any:
     if path.suffix == ".npz":
-        with default_dtype(torch.float64):
+        with quiet(), default_dtype(torch.float64):
             return _plain.load(path)
     quiet_import("mace.modules")
     try:
@@ -182,7 +203,8 @@ def _read(path: Path, device: torch.device) -> Any:
     return model.eval().requires_grad_(False)
 
 
-def _device(name: str) -> torch.device:
+def device_of(name: str) -> torch.device:
+    """The device of a name; auto is a GPU where there is one. Raises RunnerError where it is missing."""
     cuda = torch.cuda.is_available()
     if name.startswith("cuda") and not cuda:
         raise RunnerError(f"device {name}: torch sees no GPU here; use --set device=cpu, or auto")
@@ -200,6 +222,7 @@ def _head_index(model: str, heads: Sequence[str], wanted: str | None) -> int:
     raise ModelError(f"model {model} {trouble}: use --set head=NAME with one of {', '.join(heads)}")
 
 
-def _array(tensor: torch.Tensor) -> np.ndarray:
+def array_of(tensor: torch.Tensor) -> np.ndarray:
+    """A tensor as an array of float64."""
     array: np.ndarray = tensor.detach().to(device="cpu", dtype=torch.float64).numpy()
     return array

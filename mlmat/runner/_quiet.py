@@ -1,4 +1,4 @@
-"""Import mace without the lines it prints."""
+"""Import and load models without the lines that they print."""
 
 from __future__ import annotations
 
@@ -7,17 +7,23 @@ import importlib
 import io
 import threading
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-_ONE_AT_A_TIME = threading.Lock()  # both contexts below swap a global and put it back
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ONE_AT_A_TIME = threading.RLock()  # both contexts below swap a global and put it back
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """What is printed and warned of meanwhile stays unsaid."""
+    with _ONE_AT_A_TIME, warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
 
 
 def quiet_import(name: str) -> Any:
-    """Import a module of mace and return it; what it prints and warns of meanwhile stays unsaid.
-
-    mace comes first: it switches off torch's weights-only loading, which e3nn's own import needs.
-    """
-    with _ONE_AT_A_TIME, warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        importlib.import_module("mace")
+    """Import a module of a model's package and return it, quietly."""
+    with quiet():
         return importlib.import_module(name)
