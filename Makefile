@@ -4,12 +4,13 @@ VENV := .venv
 MLMAT := $(VENV)/bin/mlmat
 PINS := ci/environment/linux-cpu-py311.txt
 
-.PHONY: setup demo test test-faults check clean
+.PHONY: setup demo test test-faults check docs clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make setup   install mlmat into $(VENV)"
 	@echo "make demo    ingest the shipped crystals, screen them with MACE, print the ranked table"
+	@echo "make docs    write docs/schema.md and docs/commands.md, renew the outputs in the other pages"
 	@echo "make test    lint, types, import contract and tests, as CI does"
 
 setup: $(VENV)/.ready
@@ -27,6 +28,9 @@ test: setup
 
 test-faults: setup
 	$(VENV)/bin/pytest -m faults
+
+docs: setup
+	$(VENV)/bin/python docs/build.py
 
 check: setup
 	ci/check

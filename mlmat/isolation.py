@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 #: Items handed to a process at once; it starts the next while the last result travels.
 CHUNK = 16
+#: Bytes of items that carry their data (in an attribute `data`), after which fewer are handed out at once.
+CHUNK_BYTES = 4_000_000
+#: Items and seconds that a stream gathers before it sends them.
+GATHER, GATHER_SECONDS = 64, 0.1
 #: Memory that a process may use, in bytes.
 MEMORY = 6 * 1024**3
 #: Seconds in which a process must have imported what it needs.
@@ -103,7 +107,18 @@ def _chunks(todo: Iterator[Any], count: int) -> Iterator[list[Any]]:
 
 
 def _next_chunk(todo: Iterator[Any]) -> list[Any]:
-    return list(islice(todo, CHUNK))
+    chunk: list[Any] = []
+    size = 0
+    for item in islice(todo, CHUNK):
+        chunk.append(item)
+        size += _size(item)
+        if size >= CHUNK_BYTES:
+            break
+    return chunk
+
+
+def _size(item: Any) -> int:
+    return len(getattr(item, "data", b""))
 
 
 def _step(pool: list[_Process], todo: Iterator[Any], task: tuple[Any, ...]) -> Iterator[tuple[Any, Any]]:
@@ -160,13 +175,36 @@ def _feed(pool: list[_Process], process: _Process, todo: Iterator[Any]) -> None:
         pool.remove(process)
 
 
-def _start(task: tuple[Any, ...]) -> _Process:
+def isolated_stream(function: str, *arguments: Any, time_limit: float) -> Iterator[Any]:
+    """Yield what the generator function(*arguments) yields in a process of its own; at last a `Lost` where it failed.
+
+    function: `package.module:name`. The time limit in s is for each item. Memory is bounded: the process waits while
+    nobody takes its items.
+    """
+    process = _start((function, arguments, time_limit), "stream")
+    try:
+        while process.pipe.poll(time_limit + GATHER_SECONDS if process.ready else START):
+            try:
+                items = process.pipe.recv()
+            except (EOFError, OSError):
+                yield _burial(process, True, time_limit)
+                return
+            if items is None and process.ready:
+                return
+            process.ready = True
+            yield from items or ()
+        yield _burial(process, False, time_limit)
+    finally:
+        process.end()
+
+
+def _start(task: tuple[Any, ...], how: str = "map") -> _Process:
     from multiprocessing import Pipe
 
     ours, theirs = Pipe()
     popen = subprocess.Popen(
         # -P: a random.py in the working directory must not be imported.
-        [sys.executable, "-P", "-m", "mlmat.isolation", str(theirs.fileno())],
+        [sys.executable, "-P", "-m", "mlmat.isolation", str(theirs.fileno()), how],
         pass_fds=[theirs.fileno()],
         start_new_session=True,  # ctrl-C is for the parent, which ends its children in order
         stdin=subprocess.DEVNULL,
@@ -177,8 +215,8 @@ def _start(task: tuple[Any, ...]) -> _Process:
     return _Process(popen, ours)
 
 
-def _serve(fd: int) -> None:
-    """The process: items in, results out, until the parent hangs up."""
+def _serve(fd: int, how: str) -> None:
+    """The process: until its work is done or the parent hangs up."""
     _limit_resources()
     pipe = Connection(fd)
     try:
@@ -186,19 +224,45 @@ def _serve(fd: int) -> None:
         module, _, attribute = name.partition(":")
         function = getattr(import_module(module), attribute)
         pipe.send(None)
-        while True:
-            for item in pipe.recv():
-                signal.setitimer(signal.ITIMER_REAL, time_limit + MARGIN)
-                result = _called(function, item, extra)
-                signal.setitimer(signal.ITIMER_REAL, 0)
-                pipe.send(result)
+        {"map": _serve_items, "stream": _serve_stream}[how](pipe, function, extra, time_limit)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 
 
-def _called(function: Any, item: Any, extra: tuple[Any, ...]) -> Any:
+def _serve_items(pipe: Connection, function: Any, extra: tuple[Any, ...], time_limit: float) -> None:
+    """Items in, results out."""
+    while True:
+        for item in pipe.recv():
+            signal.setitimer(signal.ITIMER_REAL, time_limit + MARGIN)
+            result = _called(function, item, *extra)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            pipe.send(result)
+
+
+def _serve_stream(pipe: Connection, function: Any, extra: tuple[Any, ...], time_limit: float) -> None:
+    """What a generator yields, in lists; None at the end."""
+    found = _called(function, *extra)
+    gathered: list[Any] = []
+    since, size = time.monotonic(), 0
+    while True:
+        signal.setitimer(signal.ITIMER_REAL, time_limit + MARGIN)
+        item = found if isinstance(found, Lost) else _called(next, found, None)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        last = item is None or isinstance(item, Lost)
+        gathered += [] if item is None else [item]
+        size += _size(item)
+        late = time.monotonic() - since > GATHER_SECONDS
+        if last or late or len(gathered) >= GATHER or size >= CHUNK_BYTES:
+            pipe.send(gathered)
+            gathered, since, size = [], time.monotonic(), 0
+        if last:
+            pipe.send(None)
+            return
+
+
+def _called(function: Any, *arguments: Any) -> Any:
     try:
-        return function(item, *extra)
+        return function(*arguments)
     except MemoryError:
         return Lost(f"needs more than {MEMORY // 1024**3} GB of memory")
     except Exception as error:
@@ -218,4 +282,4 @@ def _limit_resources() -> None:
 
 if __name__ == "__main__":
     # What this process sends must be of the module that the parent knows, not of __main__.
-    import_module("mlmat.isolation")._serve(int(sys.argv[1]))
+    import_module("mlmat.isolation")._serve(int(sys.argv[1]), sys.argv[2])

@@ -32,7 +32,8 @@ def bar(what: str, unit: str) -> Iterator[Callable[[int], Callable[..., None]]]:
         made.append(tqdm(total=total, desc=what, unit=f" {unit}s", file=sys.stderr, smoothing=0.1,
                          mininterval=60 if quiet else 0.1, dynamic_ncols=not quiet))  # fmt: skip
 
-        def told(count: int, failed: int = 0) -> None:
+        def told(count: int, failed: int = 0, more: int = 0) -> None:
+            made[0].total += more
             if failed:
                 made[0].set_postfix_str(f"{failed} failed", refresh=False)
             made[0].update(count)
@@ -52,23 +53,42 @@ def ingest_lines(report: Report, db: Path) -> Iterator[str]:
     """The summary of an ingest."""
     new = sum(report.outcomes.values())
     if not new:
-        yield (
-            f"nothing new: all {report.files:,} files are in {db} already, unchanged"
-            if report.files
-            else ("no files of a known format were found")
-        )
+        yield _nothing_new(report, db)
         return
-    rate = f" ({report.files - report.unchanged:,} files in {report.seconds:.1f} s)"
-    yield f"{new:,} block{'' if new == 1 else 's'} ingested into {db}{rate}"
+    members = f" with {_count(report.members, 'member')}" if report.members else ""
+    rate = f" ({_count(report.files - report.unchanged, 'file')}{members} in {report.seconds:.1f} s)"
+    yield f"{_count(new, 'block')} ingested into {db}{rate}"
     for outcome in _OUTCOMES:
         if count := report.outcomes.get(outcome):
             yield f"  {outcome:11} {count:8,}"
     if report.unchanged:
-        yield f"  {report.unchanged:,} files were there already, unchanged"
+        yield f"  {_count(report.unchanged, 'file')} {_were(report.unchanged)} there already, unchanged"
+    if report.unchanged_members:
+        yield f"  {_count(report.unchanged_members, 'member')} {_were(report.unchanged_members)} as before"
     if report.other:
-        yield f"  {report.other:,} files of other formats were passed over"
+        yield f"  {_count(report.other, 'file')} of other formats {_were(report.other)} passed over"
+    if report.results:
+        yield f"  {_count(report.results, 'result')} came with them (mlmat reduce imported)"
+    yield from (f"not read: {shown(problem)}" for problem in report.problems[:5])
     if any(report.outcomes.get(o) for o in _OUTCOMES[2:]):
-        yield "why: mlmat sql \"SELECT path, outcome, reason FROM source WHERE outcome NOT IN ('stored', 'duplicate')\""
+        said = "SELECT path, member, outcome, reason FROM source WHERE outcome NOT IN ('stored', 'duplicate')"
+        yield f'why: mlmat sql "{said}"'
+
+
+def _nothing_new(report: Report, db: Path) -> str:
+    if not report.files:
+        tables = " (tables are read with --column NAME)" if report.other else ""
+        return f"no files of a known format were found{tables}"
+    files = "the file is" if report.files == 1 else f"all {report.files:,} files are"
+    return f"nothing new: {files} in {db} already, unchanged"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 def screen_lines(summary: Summary, method: str, runner: str, chosen: bool = False) -> Iterator[str]:
@@ -129,7 +149,9 @@ def show_lines(found: dict[str, Any]) -> Iterator[str]:
     if _known(row["volume"]):
         yield f"  volume {row['volume']:.4f} Å³, density {row['density']:.4f} g/cm³"
     for source in found["sources"]:
-        yield f"  from {shown(source['path'])} [{shown(source['block'])}]: {source['outcome']} ({source['parser']})"
+        member = f"!{shown(source['member'])}" if source["member"] is not None else ""
+        place = f"{shown(source['path'])}{member} [{shown(source['block'])}]"
+        yield f"  from {place}: {source['outcome']} ({source['parser']})"
         yield from (f"    warning: {shown(warning)}" for warning in source["warnings"])
         if _known(source["reason"]):
             yield f"    {shown(source['reason'])}"
@@ -142,8 +164,10 @@ def show_lines(found: dict[str, Any]) -> Iterator[str]:
 def _result_lines(result: dict[str, Any]) -> Iterator[str]:
     mark = "" if result["is_current"] else " (superseded)"
     when = f"{result['finished_at']:%Y-%m-%d %H:%M:%S}"
-    by = f"by {shown(result['method'])} on {result['host']} at {when}, {result['seconds']:.3g} s"
-    yield f"  {result['status']}{mark} {by}"
+    where = f" on {result['host']}" if _known(result["host"]) else ""
+    place = f" [{shown(result['external_id'])}]" if _known(result["external_id"]) else ""
+    took = f", {result['seconds']:.3g} s" if _known(result["seconds"]) else ""
+    yield f"  {result['status']}{mark} by {shown(result['method'])}{place}{where} at {when}{took}"
     if result["status"] == "ok" and _known(result["energy"]):
         yield f"    energy {result['energy']:.6f} eV"
     if _known(result["error_class"]):

@@ -10,15 +10,16 @@
 from __future__ import annotations
 
 import html
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlmat.store import Store
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
+    from mlmat.export import Export
     from mlmat.ingest import Report
     from mlmat.screen import Summary
 
@@ -59,6 +60,15 @@ class Workbench(Store):
         plan = Plan(runner, {key: str(value) for key, value in (settings or {}).items()}, self.table_name)
         with bar("screen", "structure") as progress:
             return screen(self, plan, **{"progress": progress, "say": _say} | options)
+
+    def export(self, target: str | os.PathLike[str], *, overwrite: bool = False, **wish: Any) -> Export:
+        """Write structures and results to a file or folder, as `mlmat export` does; wish as in `mlmat.export.Wish`.
+
+        Raises UsageError for a target or a choice that makes no sense, and for one that exists, unless overwrite.
+        """
+        from mlmat.export import Wish, export
+
+        return export(self, os.fspath(target), Wish(**wish), overwrite=overwrite)
 
     def picture(self, structure_id: str, rotation: str = "-75x,15y,5z") -> Picture:
         """A picture of one structure, seen along a turned z axis. Raises StoreError for an unknown id."""

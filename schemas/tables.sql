@@ -28,9 +28,9 @@ CREATE TABLE run (
     platform VARCHAR,
     versions MAP(VARCHAR, VARCHAR)
 );
-COMMENT ON TABLE run IS 'One call of a command that wrote: ingest, screen, sql --write';
+COMMENT ON TABLE run IS 'One call of a command that wrote: ingest, screen, sql --write; or one ase.db connection that did';
 COMMENT ON COLUMN run.run_id IS 'Identity, UUIDv7: sorts by time';
-COMMENT ON COLUMN run.command IS 'ingest, screen or sql (--write)';
+COMMENT ON COLUMN run.command IS 'ingest, screen, sql (--write) or asedb';
 COMMENT ON COLUMN run.arguments IS 'The command line as given, or the statement of sql --write';
 COMMENT ON COLUMN run.method_id IS 'Method of a screen';
 COMMENT ON COLUMN run.parsl_config IS 'Name of the parsl configuration, and its text when it is a file';
@@ -88,12 +88,13 @@ CREATE TABLE source (
     content VARCHAR USING COMPRESSION zstd,
     current BOOLEAN NOT NULL,
     run_id UUID NOT NULL,
-    ingested_at TIMESTAMPTZ NOT NULL
+    ingested_at TIMESTAMPTZ NOT NULL,
+    key_values MAP(VARCHAR, VARCHAR)
 );
 COMMENT ON TABLE source IS 'The ledger: one block of one file, what became of it, and why';
 COMMENT ON COLUMN source.source_id IS 'Identity, UUIDv7: sorts by time';
-COMMENT ON COLUMN source.path IS 'Absolute path of the file';
-COMMENT ON COLUMN source.member IS 'Member, when the file is an archive';
+COMMENT ON COLUMN source.path IS 'Absolute path of the file; - for standard input';
+COMMENT ON COLUMN source.member IS 'Member, when the file is an archive, a database or a table (the row); NULL for the archive as a whole';
 COMMENT ON COLUMN source.block IS 'Name of the data block';
 COMMENT ON COLUMN source.block_index IS 'Position of the block in the file, from 0';
 COMMENT ON COLUMN source.outcome IS 'stored, duplicate, disordered, flagged, rejected or unreadable';
@@ -103,14 +104,18 @@ COMMENT ON COLUMN source.structure_id IS 'The structure it became, or duplicates
 COMMENT ON COLUMN source.chemical_formula IS 'Formula of the sites in the cell; fractional amounts when disordered';
 COMMENT ON COLUMN source.declared_formula IS 'Formula that the file declares';
 COMMENT ON COLUMN source.parser IS 'Reader with its version';
-COMMENT ON COLUMN source.file_sha256 IS 'SHA-256 of the file';
-COMMENT ON COLUMN source.file_size IS 'Size of the file in bytes';
-COMMENT ON COLUMN source.file_mtime_ns IS 'Modification time of the file in ns since 1970';
+COMMENT ON COLUMN source.file_sha256 IS 'SHA-256 of the file, or of the member of an archive; empty when it could not be read';
+COMMENT ON COLUMN source.file_size IS 'Size of the file in bytes, also for its members';
+COMMENT ON COLUMN source.file_mtime_ns IS 'Modification time of the file in ns since 1970; below 0 while an archive has not been read to its end';
 COMMENT ON COLUMN source.block_sha256 IS 'SHA-256 of the text of the block';
 COMMENT ON COLUMN source.content IS 'Text of the block, so that a later version can read it again';
 COMMENT ON COLUMN source.current IS 'False once the file has changed and was ingested again';
 COMMENT ON COLUMN source.run_id IS 'The ingest that wrote this row';
 COMMENT ON COLUMN source.ingested_at IS 'When';
+COMMENT ON COLUMN source.key_values IS 'Key-value pairs of the file for this structure, as text; NULL where there are none. key_values[''gap'']::DOUBLE';
+
+-- Numbers of the rows of the ase.db face.
+CREATE SEQUENCE ase_id;
 
 CREATE TABLE structure (
     structure_id VARCHAR NOT NULL,
@@ -131,7 +136,8 @@ CREATE TABLE structure (
     atomic_numbers UTINYINT[] NOT NULL,
     dimension_types UTINYINT[3] NOT NULL,
     initial_magnetic_moments DOUBLE[],
-    initial_charges DOUBLE[]
+    initial_charges DOUBLE[],
+    id BIGINT DEFAULT nextval('ase_id')
 );
 COMMENT ON TABLE structure IS 'One distinct ordered crystal, from a file or from a runner';
 COMMENT ON COLUMN structure.structure_id IS 'Content id: equal for equal crystals in one setting, whatever atom order and orientation';
@@ -153,6 +159,7 @@ COMMENT ON COLUMN structure.atomic_numbers IS 'Atomic numbers, shape (nsites,)';
 COMMENT ON COLUMN structure.dimension_types IS '1 where periodic, 0 where not, shape (3,) (OPTIMADE)';
 COMMENT ON COLUMN structure.initial_magnetic_moments IS 'Initial magnetic moments in µB, shape (nsites,) or flattened (nsites, 3); NULL when all are zero';
 COMMENT ON COLUMN structure.initial_charges IS 'Initial charges in e, shape (nsites,); NULL when all are zero';
+COMMENT ON COLUMN structure.id IS 'Number of its row in the ase.db face';
 
 CREATE TABLE result (
     result_id UUID NOT NULL,
@@ -205,3 +212,85 @@ COMMENT ON COLUMN produced.parent_id IS 'The structure that was handed in';
 COMMENT ON COLUMN produced.result_id IS 'The result it belongs to';
 COMMENT ON COLUMN produced.method_id IS 'The method that returned it';
 COMMENT ON COLUMN produced.role IS 'Column of the runner, for instance relaxed';
+
+CREATE TABLE ase_row (
+    id BIGINT NOT NULL,
+    structure_id VARCHAR,
+    unique_id VARCHAR,
+    ctime DOUBLE,
+    mtime DOUBLE,
+    user_name VARCHAR,
+    numbers INTEGER[],
+    positions DOUBLE[3][],
+    cell DOUBLE[3][3],
+    pbc INTEGER,
+    initial_magmoms DOUBLE[],
+    initial_charges DOUBLE[],
+    masses DOUBLE[],
+    tags INTEGER[],
+    momenta DOUBLE[3][],
+    constraints VARCHAR,
+    calculator VARCHAR,
+    calculator_parameters VARCHAR,
+    energy DOUBLE,
+    free_energy DOUBLE,
+    forces DOUBLE[3][],
+    stress DOUBLE[],
+    dipole DOUBLE[],
+    magmom DOUBLE,
+    magmoms DOUBLE[],
+    charges DOUBLE[],
+    other_results BLOB,
+    natoms INTEGER,
+    fmax DOUBLE,
+    smax DOUBLE,
+    volume DOUBLE,
+    mass DOUBLE,
+    charge DOUBLE,
+    key_values MAP(VARCHAR, VARCHAR),
+    data BLOB,
+    external_tables VARCHAR
+);
+COMMENT ON TABLE ase_row IS 'What was written through the ase.db face: rows of its own, and notes on structures (numbers is NULL)';
+COMMENT ON COLUMN ase_row.id IS 'Number of the row; structures have numbers of the same sequence';
+COMMENT ON COLUMN ase_row.structure_id IS 'The structure it became, or the one it is a note on; NULL where it is no crystal or molecule';
+COMMENT ON COLUMN ase_row.unique_id IS 'Random id that ASE gives';
+COMMENT ON COLUMN ase_row.ctime IS 'First written, in years of 365.25 days since 2000-01-01';
+COMMENT ON COLUMN ase_row.mtime IS 'Last changed, in the same years';
+COMMENT ON COLUMN ase_row.user_name IS 'Who wrote it';
+COMMENT ON COLUMN ase_row.numbers IS 'Atomic numbers, shape (natoms,), in the order given; NULL for a note on a structure';
+COMMENT ON COLUMN ase_row.positions IS 'Positions in Å, shape (natoms, 3)';
+COMMENT ON COLUMN ase_row.cell IS 'Cell vectors in Å, one row each, shape (3, 3)';
+COMMENT ON COLUMN ase_row.pbc IS 'Sum of 1, 2 and 4 for the periodic directions';
+COMMENT ON COLUMN ase_row.initial_magmoms IS 'Initial magnetic moments in µB, shape (natoms,) or flattened (natoms, 3)';
+COMMENT ON COLUMN ase_row.initial_charges IS 'Initial charges in e, shape (natoms,)';
+COMMENT ON COLUMN ase_row.masses IS 'Masses in u, shape (natoms,); NULL for those of the elements';
+COMMENT ON COLUMN ase_row.tags IS 'Tags, shape (natoms,)';
+COMMENT ON COLUMN ase_row.momenta IS 'Momenta in sqrt(eV u), shape (natoms, 3)';
+COMMENT ON COLUMN ase_row.constraints IS 'Constraints as JSON of ASE';
+COMMENT ON COLUMN ase_row.calculator IS 'Calculator that came with the atoms';
+COMMENT ON COLUMN ase_row.calculator_parameters IS 'Its parameters as JSON of ASE';
+COMMENT ON COLUMN ase_row.energy IS 'Total energy of the cell in eV, as it came with the atoms';
+COMMENT ON COLUMN ase_row.free_energy IS 'Free energy in eV';
+COMMENT ON COLUMN ase_row.forces IS 'Forces in eV/Å, shape (natoms, 3)';
+COMMENT ON COLUMN ase_row.stress IS 'Stress in eV/Å³, Voigt order xx yy zz yz xz xy, or flattened (3, 3)';
+COMMENT ON COLUMN ase_row.dipole IS 'Dipole moment in e Å, shape (3,)';
+COMMENT ON COLUMN ase_row.magmom IS 'Total magnetic moment in µB';
+COMMENT ON COLUMN ase_row.magmoms IS 'Magnetic moments in µB, shape (natoms,) or flattened (natoms, 3)';
+COMMENT ON COLUMN ase_row.charges IS 'Charges in e, shape (natoms,)';
+COMMENT ON COLUMN ase_row.other_results IS 'Other results that came with the atoms, as ASE packs objects';
+COMMENT ON COLUMN ase_row.natoms IS 'Number of atoms';
+COMMENT ON COLUMN ase_row.fmax IS 'Largest force on an atom in eV/Å, constraints applied';
+COMMENT ON COLUMN ase_row.smax IS 'Largest component of the stress in eV/Å³';
+COMMENT ON COLUMN ase_row.volume IS 'Volume of the cell in Å³; NULL without a cell';
+COMMENT ON COLUMN ase_row.mass IS 'Mass of the atoms in u';
+COMMENT ON COLUMN ase_row.charge IS 'Sum of the initial charges in e';
+COMMENT ON COLUMN ase_row.key_values IS 'Key-value pairs as text; what Python reads as a number or as True or False is one';
+COMMENT ON COLUMN ase_row.data IS 'Data of the row, as ASE packs objects';
+COMMENT ON COLUMN ase_row.external_tables IS 'External tables of the row as JSON of ASE';
+
+CREATE TABLE ase_metadata (
+    value VARCHAR NOT NULL
+);
+COMMENT ON TABLE ase_metadata IS 'Metadata of the ase.db face: one row, or none';
+COMMENT ON COLUMN ase_metadata.value IS 'JSON';

@@ -118,7 +118,7 @@ def test_patterns_names_and_order(store: Store, folder: Path, monkeypatch: pytes
     (folder / "odd[1].cif").write_text(cif())
     assert [Path(p).name for p in find_files(["odd[1].cif"]).files] == ["odd[1].cif"]
     run(store, "notes.txt")
-    assert "no reader takes files of this name" in ledger(store)[0]["reason"]
+    assert "the content is none of what is read here" in ledger(store)[0]["reason"]
 
 
 def test_a_wrong_path_stops_before_anything_is_read(store: Store, folder: Path) -> None:

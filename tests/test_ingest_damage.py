@@ -97,7 +97,7 @@ def test_files_that_vanish_or_cannot_be_opened_are_tried_again(
     found = find_files([folder])
     text = (folder / "a.cif").read_text()
     (folder / "a.cif").unlink()
-    monkeypatch.setattr("mlmat.ingest.find_files", lambda _: found)
+    monkeypatch.setattr("mlmat.ingest.find_files", lambda *_: found)
     run(store, folder)
     assert outcomes(store)["a.cif"] == "unreadable"
     assert "No such file" in str(ledger(store)[0]["reason"])

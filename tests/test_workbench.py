@@ -30,6 +30,8 @@ def test_the_commands_are_methods(bench: Workbench, tmp_path: Path, capsys: pyte
     assert summary.outcome == "finished"
     assert sorted(bench.reduce("ranking")["formula"]) == ["Al", "Cu"]
     assert bench.screen("mlmat.example_runner", config="threads").done == 0
+    assert bench.export(tmp_path / "best", where="rank = 1").written == 2
+    assert sorted(bench.ingest(tmp_path / "best").outcomes.items()) == [("duplicate", 2)]
     said = capsys.readouterr()
     assert said.out == ""
     assert "screen" in said.err

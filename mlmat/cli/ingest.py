@@ -9,33 +9,56 @@ import click
 from mlmat.cli._options import database, open_store
 from mlmat.console import Examples
 
+_EXAMPLE = """mlmat ingest structures/ more/*.cif.gz --db screening.duckdb
+mlmat ingest crystals.zip old.db relaxed.traj
+mlmat ingest dataset.csv --column cif
+curl https://example.org/x.cif | mlmat ingest -"""
 
-@click.command(cls=Examples, example="mlmat ingest structures/ more/*.cif.gz --db screening.duckdb")
+
+@click.command(cls=Examples, example=_EXAMPLE)
 @click.argument("paths", nargs=-1, required=True)
 @click.option("--again", is_flag=True, help="Read files that have not changed, too.")
+@click.option("--column", metavar="NAME", help="Read tables (CSV, TSV, Parquet, JSON Lines): structures are in NAME.")
+@click.option("--stdin-name", metavar="FILE", help="With -: the file name that standard input would have.")
 @click.option("--processes", type=click.IntRange(1), help="Processes that read. Default: one per core.")
-@click.option("--time-limit", default=60.0, show_default=True, type=click.FloatRange(0.1), help="Seconds for one file.")
+@click.option("--time-limit", default=60.0, show_default=True, type=click.FloatRange(0.1),
+              help="Seconds for one file, or one member of an archive.")  # fmt: skip
 @click.option("--max-sites", default=10_000, show_default=True, type=click.IntRange(1), help="Atoms in a cell at most.")
 @database
 def ingest(
-    paths: tuple[str, ...], db: Path, again: bool, processes: int | None, time_limit: float, max_sites: int
+    paths: tuple[str, ...],
+    db: Path,
+    again: bool,
+    column: str | None,
+    stdin_name: str | None,
+    processes: int | None,
+    time_limit: float,
+    max_sites: int,
 ) -> None:
-    """Read files, folders (recursively) and globs into the store.
+    """Read files, folders (recursively), globs and standard input (-) into the store.
+
+    Structures: CIF, POSCAR and CONTCAR, extended XYZ, ASE trajectories, JSON of ASE, pymatgen and OPTIMADE; each of
+    them also as .gz, .bz2 or .xz. Many in one file: .zip and .tar archives, ase.db files (.db), JSON Lines, and with
+    --column tables that have structures (CIF text, or JSON) in a column. Archives are not unpacked to disk.
 
     Every block of every file gets a row in `source` that says what became of it: stored, duplicate, disordered,
-    flagged, rejected or unreadable, and why.
+    flagged, rejected or unreadable, and why. What a file says beside its structures is kept: key-value pairs in
+    `source.key_values` (and `mlmat reduce key_value`), energies and forces as results of a method named after the
+    file (`mlmat reduce imported`). Files that have not changed since are not read again.
     """
     from mlmat.ingest import find_files
     from mlmat.ingest import ingest as run
     from mlmat.reader import Limits
     from mlmat.report import bar, ingest_lines
 
-    find_files(paths)  # a mistyped path should not leave an empty store behind
+    if stdin_name and "-" not in paths:
+        raise click.UsageError("--stdin-name names standard input, but the path - is not among those to read.")
+    find_files(paths, column)  # a mistyped path should not leave an empty store behind
     store = open_store(db, create=True)
     with bar("ingest", "file") as progress:
         report = run(
-            store, paths, again=again, processes=processes, time_limit=time_limit,
-            limits=Limits(max_sites=max_sites), progress=progress,
+            store, paths, again=again, column=column, stdin_name=stdin_name, processes=processes,
+            time_limit=time_limit, limits=Limits(max_sites=max_sites), progress=progress,
         )  # fmt: skip
     for line in ingest_lines(report, db):
         click.echo(line)

@@ -35,7 +35,9 @@ def sql(query: str | None, write: bool, db: Path, output: Path | None, form: str
         raise UsageError("no query: give one, or write it to standard input")
     store = open_store(db)
     if write:
-        print_rows(_written(store, statement), output, form)
+        answer = _written(store, statement)
+        if answer.num_rows or answer.column_names not in (["Count"], ["Success"]):
+            print_rows(answer, output, form)
         return
     try:
         found = store.arrow(statement)

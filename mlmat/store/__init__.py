@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from mlmat.errors import StoreError, StoreLocked
-from mlmat.store import _drivers, _journal, _results, _schema, _structures
+from mlmat.store import _drivers, _imported, _journal, _results, _schema, _structures
 from mlmat.store._columns import runner_name
 from mlmat.store._connection import Database, plain_errors
 from mlmat.store._journal import Journal
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     import duckdb
     import pandas as pd
     import pyarrow as pa
+
+    from mlmat.store.asedb import AseDatabase
 
 __all__ = ["Journal", "Store", "open_store"]
 
@@ -73,6 +75,12 @@ class Store(Reading):
 
     def __repr__(self) -> str:
         return f"<mlmat store {self.path}>"
+
+    def asedb(self, method: str | None = None) -> AseDatabase:
+        """The store as a database of ASE, with the latest results or those of a method; see `mlmat.store.asedb`."""
+        from mlmat.store.asedb import AseDatabase
+
+        return AseDatabase(self, method)
 
     # -- opening ---------------------------------------------------------------------------------
 
@@ -172,10 +180,13 @@ class Store(Reading):
         with self._reading() as con:
             return _structures.changed_files(con, files)
 
-    def add_sources(self, sources: pa.Table, structures: pa.Table | None) -> dict[str, int]:
-        """Write blocks and their structures in one transaction; the number of blocks by outcome."""
+    def add_sources(self, sources: pa.Table | None, structures: pa.Table | None, **more: Any) -> dict[str, int]:
+        """Write blocks and their structures in one transaction; the number of blocks by outcome.
+
+        more: containers and imported results, as in `_imported.add`.
+        """
         with self._writing() as con:
-            return dict(_structures.add(con, sources, structures))
+            return dict(_imported.add(con, sources, structures, **more))
 
     def execute(self, statement: str, run: Mapping[str, Any] | None = None) -> pd.DataFrame:
         """Run a statement that may write, in one transaction, and record the run. Raises QueryError."""

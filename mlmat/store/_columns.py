@@ -13,10 +13,11 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-TABLES = frozenset({"source", "structure", "method", "run", "result", "produced"})
+TABLES = frozenset({"source", "structure", "method", "run", "result", "produced", "ase_row", "ase_metadata"})
 #: Names that a runner cannot have: its view would hide one of ours, or of the reductions to come.
 RESERVED = TABLES | {
     "mlmat_schema",
+    "imported",
     "formation_energy",
     "hull",
     "candidates",

@@ -198,7 +198,7 @@ def status_tables(con: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, An
                      FROM current_result GROUP BY method_id)
             SELECT m.method, m.method_id, m.model_name, m.model_sha256, coalesce(d.ok, 0) AS ok,
                    coalesce(d.failed, 0) AS failed,
-                   CASE WHEN d.eligible_done > 0 OR d.method_id IS NULL
+                   CASE WHEN m.runner <> 'imported' AND (d.eligible_done > 0 OR d.method_id IS NULL)
                    THEN (SELECT count(*) FROM eligible) - coalesce(d.eligible_done, 0) END AS pending
             FROM method AS m LEFT JOIN done AS d USING (method_id) ORDER BY m.created_at
         """,

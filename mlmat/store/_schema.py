@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -77,10 +78,12 @@ def _view_fingerprint(con: duckdb.DuckDBPyConnection) -> str | None:
 
 
 def upgrade(con: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Bring a store (or an empty file) to this version inside the open transaction."""
+    """Bring a store (or an empty file) to this version inside the open transaction; a copy of an older one is kept."""
     if is_current(con, path):
         return
     version = _version(con) or 0
+    if 0 < version < newest():
+        _keep(path, version)
     for number, file in migrations():
         if number > version:
             con.execute(file.read_text())
@@ -91,3 +94,24 @@ def upgrade(con: duckdb.DuckDBPyConnection, path: Path) -> None:
     for runner in runner_tables(con):
         make_view(con, runner)
     con.execute(f"COMMENT ON TABLE mlmat_schema IS 'Migrations that this store has seen; views {fingerprint()}'")
+
+
+def _keep(path: Path, version: int) -> None:
+    """Copy a store that is about to be migrated: `x.duckdb` to `x.duckdb.schema-1`, once. Raises StoreError.
+
+    The transaction has written nothing yet, and its lock keeps others away: the file is at rest.
+    """
+    copy = path.with_name(f"{path.name}.schema-{version}")
+    if copy.exists():
+        return
+    part = copy.with_name(f"{copy.name}.part")
+    try:
+        log = path.with_name(f"{path.name}.wal")
+        if log.exists():
+            shutil.copy2(log, copy.with_name(f"{copy.name}.wal"))
+        shutil.copy2(path, part)
+        part.replace(copy)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        reason = error.strerror or error
+        raise StoreError(f"{path}: has to be migrated, and no copy of it could be made first ({reason})") from error

@@ -26,7 +26,8 @@ GEOMETRY = (
 def changed_files(con: duckdb.DuckDBPyConnection, files: pa.Table) -> list[str]:
     """Of the files (path, size, mtime_ns) those that the ledger does not hold as they are.
 
-    A file that could not even be opened has no hash there: it is tried again, because permissions and disks recover.
+    A file that could not even be opened has no hash there: it is tried again, because permissions and disks recover. A
+    container that was not read to its end has no time there, and is tried again, too.
     """
     con.register("files", files)
     found = rows(
@@ -34,7 +35,7 @@ def changed_files(con: duckdb.DuckDBPyConnection, files: pa.Table) -> list[str]:
         """
         SELECT path FROM files
         ANTI JOIN (SELECT DISTINCT path, file_size, file_mtime_ns FROM source
-                   WHERE current AND file_sha256 <> '') AS s
+                   WHERE current AND (file_sha256 <> '' OR member IS NOT NULL)) AS s
         ON files.path = s.path AND files.size = s.file_size AND files.mtime_ns = s.file_mtime_ns
         """,
     )
@@ -43,35 +44,81 @@ def changed_files(con: duckdb.DuckDBPyConnection, files: pa.Table) -> list[str]:
 
 #: What a later reading of the same file must find again for its rows to stay. Who was first is not the file's matter.
 _FINDINGS = """list(hash(
-    block_index, block, file_sha256, file_size, parser, structure_id, warnings, chemical_formula, declared_formula,
+    block_index, block, file_sha256, parser, structure_id, warnings, chemical_formula, declared_formula, key_values,
+    CASE WHEN member IS NULL THEN file_size END,
     CASE WHEN outcome NOT IN ('stored', 'duplicate') THEN [outcome, reason] END
 ) ORDER BY block_index)"""
+#: A member, or '' for a file that is none, to compare with.
+_MEMBER = "coalesce(member, '')"
+#: In place of the time of a container that is being read: on the rows of this reading, and on those of earlier ones.
+_READING, _BEFORE = -1, -2
 
 
-def add(con: duckdb.DuckDBPyConnection, sources: pa.Table, structures: pa.Table | None) -> list[tuple[str, int]]:
+def add(
+    con: duckdb.DuckDBPyConnection,
+    sources: pa.Table | None,
+    structures: pa.Table | None,
+    containers: pa.Table | None = None,
+) -> list[tuple[str, int]]:
     """Write blocks and the structures they became; the number of blocks by outcome, and of files that did not change.
 
-    Earlier rows of the same path are no longer current. Of the current blocks with one structure the oldest is
-    `stored`, the others are `duplicate`s of it.
+    Earlier rows of the same path, or of the same member of a container, are no longer current. Of the current blocks
+    with one structure the oldest is `stored`, the others are `duplicate`s of it.
+
+    sources: rows without `file_mtime_ns` are of containers; containers: how far each is (path, size, mtime_ns; begun:
+    it was named in an earlier call; done: this is its last). A container gets its time at its end, so that one whose
+    reading was cut off counts as changed, and rows of what it has no longer are not current from then on.
     """
-    con.register("new_sources", sources)
     con.execute("CREATE OR REPLACE TEMP TABLE judged AS FROM source LIMIT 0")
-    insert(con, "judged", "new_sources")
+    if sources is not None:
+        con.register("new_sources", sources)
+        insert(con, "judged", "new_sources")
+        con.execute(f"UPDATE judged SET file_mtime_ns = {_READING} WHERE file_mtime_ns IS NULL")
+    if containers is not None:
+        con.register("containers", containers)
+        con.execute(f"UPDATE source SET file_mtime_ns = {_BEFORE} WHERE current AND path IN "
+                    "(SELECT path FROM containers WHERE NOT begun)")  # fmt: skip
     unchanged = _touch(con)
+    _retire(con, containers is not None)
+    if structures is not None:
+        add_structures(con, structures)
+    insert(con, "source", "judged")
+    if containers is not None:
+        con.execute(
+            "UPDATE source SET file_mtime_ns = c.mtime_ns, file_size = c.size FROM containers AS c "
+            f"WHERE c.done AND source.path = c.path AND current AND source.file_mtime_ns = {_READING}"
+        )
+    _say_who_was_first(con)
+    found = rows(con, "SELECT outcome, count(*) FROM source SEMI JOIN judged USING (source_id) GROUP BY outcome")
+    return [*found, *unchanged]
+
+
+def _retire(con: duckdb.DuckDBPyConnection, containers: bool) -> None:
+    """Rows that the judged ones replace are no longer current, nor those that a container has no more."""
+    gone = f"""
+        SELECT source_id, structure_id FROM source
+        SEMI JOIN (SELECT path FROM judged WHERE member IS NULL AND file_mtime_ns <> {_READING}) USING (path)
+        WHERE current
+    """
+    if rows(con, f"SELECT 1 FROM judged WHERE member IS NOT NULL OR file_mtime_ns = {_READING} LIMIT 1"):
+        gone += f"""
+            UNION SELECT source_id, structure_id FROM (SELECT *, {_MEMBER} AS m FROM source WHERE current)
+            SEMI JOIN (SELECT path, {_MEMBER} AS m FROM judged) USING (path, m)
+        """
+    if containers:
+        gone += f"""
+            UNION SELECT source_id, structure_id FROM source SEMI JOIN (FROM containers WHERE done) USING (path)
+            WHERE current AND file_mtime_ns = {_BEFORE}
+        """
+    con.execute(f"CREATE OR REPLACE TEMP TABLE gone AS {gone}")
+    con.execute("UPDATE source SET current = false WHERE source_id IN (SELECT source_id FROM gone)")
     con.execute(
         """
         CREATE OR REPLACE TEMP TABLE affected AS
         SELECT structure_id FROM judged WHERE structure_id IS NOT NULL
-        UNION SELECT structure_id FROM source SEMI JOIN judged USING (path) WHERE current AND structure_id IS NOT NULL
+        UNION SELECT structure_id FROM gone WHERE structure_id IS NOT NULL
         """
     )
-    con.execute("UPDATE source SET current = false WHERE current AND path IN (SELECT path FROM judged)")
-    if structures is not None:
-        add_structures(con, structures)
-    insert(con, "source", "judged")
-    _say_who_was_first(con)
-    found = rows(con, "SELECT outcome, count(*) FROM source SEMI JOIN judged USING (source_id) GROUP BY outcome")
-    return [*found, ("unchanged", unchanged)]
 
 
 def _say_who_was_first(con: duckdb.DuckDBPyConnection) -> None:
@@ -80,7 +127,9 @@ def _say_who_was_first(con: duckdb.DuckDBPyConnection) -> None:
         """
         CREATE OR REPLACE TEMP TABLE first AS
         SELECT structure_id, min(source_id) AS source_id,
-            'same structure as ' || arg_min(path || coalesce(' [' || nullif(block, '') || ']', ''), source_id) AS text
+            'same structure as ' || arg_min(
+                path || coalesce('!' || member, '') || coalesce(' [' || nullif(block, '') || ']', ''), source_id
+            ) AS text
         FROM source SEMI JOIN affected USING (structure_id)
         WHERE current AND outcome IN ('stored', 'duplicate')
         GROUP BY structure_id
@@ -100,23 +149,36 @@ def _say_who_was_first(con: duckdb.DuckDBPyConnection) -> None:
     )
 
 
-def _touch(con: duckdb.DuckDBPyConnection) -> int:
-    """Files in which nothing else was found than before: take over their time and leave their rows alone; how many."""
+def _touch(con: duckdb.DuckDBPyConnection) -> list[tuple[str, int]]:
+    """Files and members in which nothing else was found than before: take over their time and leave their rows alone.
+
+    How many files they are, and how many members.
+    """
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE touched AS
-        SELECT path, file_mtime_ns
-        FROM (SELECT path, any_value(file_mtime_ns) AS file_mtime_ns, {_FINDINGS} AS found FROM judged GROUP BY path)
-        JOIN (SELECT path, {_FINDINGS} AS found FROM source SEMI JOIN judged USING (path) WHERE current GROUP BY path)
-        USING (path, found)
+        SELECT path, m, file_mtime_ns
+        FROM (
+            SELECT path, {_MEMBER} AS m, any_value(file_mtime_ns) AS file_mtime_ns, {_FINDINGS} AS found
+            FROM judged GROUP BY path, {_MEMBER}
+        )
+        JOIN (
+            SELECT path, m, {_FINDINGS} AS found
+            FROM (SELECT *, {_MEMBER} AS m FROM source WHERE current)
+            SEMI JOIN (SELECT path, {_MEMBER} AS m FROM judged) USING (path, m)
+            GROUP BY path, m
+        )
+        USING (path, m, found)
         """
     )
     con.execute(
         "UPDATE source SET file_mtime_ns = t.file_mtime_ns FROM touched AS t "
-        "WHERE source.path = t.path AND current AND source.file_mtime_ns <> t.file_mtime_ns"
+        f"WHERE source.path = t.path AND {_MEMBER} = t.m AND current AND source.file_mtime_ns <> t.file_mtime_ns"
     )
-    con.execute("DELETE FROM judged WHERE path IN (SELECT path FROM touched)")
-    return int(rows(con, "SELECT count(*) FROM touched")[0][0])
+    con.execute(f"DELETE FROM judged WHERE (path, {_MEMBER}) IN (SELECT (path, m) FROM touched)")
+    count = f"SELECT count(*) FILTER (file_mtime_ns <> {_READING}), count(*) FROM touched"
+    files, every = rows(con, count)[0]
+    return [("unchanged", files), ("unchanged_members", every - files)]
 
 
 def add_structures(con: duckdb.DuckDBPyConnection, structures: pa.Table) -> None:
@@ -125,8 +187,10 @@ def add_structures(con: duckdb.DuckDBPyConnection, structures: pa.Table) -> None
     con.execute(
         """
         CREATE OR REPLACE TEMP TABLE fresh AS
-        SELECT * FROM new_structures ANTI JOIN structure USING (structure_id)
-        QUALIFY row_number() OVER (PARTITION BY structure_id) = 1
+        SELECT * EXCLUDE (place)
+        FROM (SELECT *, row_number() OVER () AS place FROM new_structures) ANTI JOIN structure USING (structure_id)
+        QUALIFY row_number() OVER (PARTITION BY structure_id ORDER BY place) = 1
+        ORDER BY place
         """
     )
     insert(con, "structure", "fresh")

@@ -19,7 +19,8 @@ SELECT
     s.structure_id,
     p.structure_id AS relaxed_id,
     f.space_group_it_number,
-    r.method_id
+    r.method_id,
+    r.result_id
 FROM (
     SELECT *, CASE WHEN converged IS FALSE THEN 'relaxation not converged' END AS reason
     FROM current_result

@@ -80,10 +80,10 @@ def test_a_query_that_cannot_be_read_is_one_line(store: Store, query: str) -> No
 
 
 def test_execute_writes_or_changes_nothing(store: Store) -> None:
-    assert store.execute("UPDATE mlmat_schema SET name = 'x'").iloc[0, 0] == 1
+    assert store.execute("UPDATE mlmat_schema SET name = 'x'").iloc[0, 0] >= 1
     with pytest.raises(QueryError):
         store.execute("UPDATE mlmat_schema SET name = 'y'; SELECT nothing")
-    assert store.sql("SELECT name FROM mlmat_schema")["name"].tolist() == ["x"]
+    assert set(store.sql("SELECT name FROM mlmat_schema")["name"]) == {"x"}
 
 
 def test_atoms_come_back_as_they_were_by_id_or_its_beginning(store: Store) -> None:

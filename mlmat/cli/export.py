@@ -1,0 +1,72 @@
+"""`mlmat export`: structures with their results, in the formats of other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mlmat.cli._options import database, open_store, say
+from mlmat.console import Examples
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlmat.export import Export
+
+EXAMPLE = """\
+mlmat export best/ --where "rank = 1" --order energy_per_atom --limit 10   ten of the best, as CIFs
+mlmat export carbon.db --where "formula = 'C'" --limit 10                  the ten best carbons; ase gui carbon.db
+mlmat export near.extxyz --where "energy_above_best < 0.05" --method mace
+mlmat export all.jsonl --query "SELECT structure_id FROM ranking WHERE volume_per_atom < 10\""""
+
+
+@click.command(cls=Examples, example=EXAMPLE)
+@click.argument("target")
+@click.option(
+    "--where",
+    metavar="SQL",
+    help="Only structures for which this holds: columns of the reduction, and of `mlmat reductions structure` and "
+    "`source`.",
+)
+@click.option("--order", metavar="SQL", help="Columns to sort by, such as: energy_per_atom DESC.")
+@click.option("--limit", type=click.IntRange(1), help="At most so many structures, the first ones.")
+@click.option("--method", help="Whose results: a name or an id of `mlmat status`, or none.  [default: the only one]")
+@click.option("--reduction", metavar="NAME", help="Take its rows, order and columns.  [default: ranking]")
+@click.option("--query", metavar="SQL", help="Take what this returns: structure_id, and columns to write with it.")
+@click.option("--initial", is_flag=True, help="Write the structures handed in instead of the relaxed ones.")
+@click.option("--include-flagged", is_flag=True, help="Without a method: flagged structures, too.")
+@click.option("--overwrite", is_flag=True, help="Replace TARGET.")
+@database
+def export(target: str, db: Path, overwrite: bool, **wish: Any) -> None:
+    """Write structures with their results to a file, or to a folder of CIFs.
+
+    \b
+    TARGET says the format:
+      NAME/           a folder of CIFs: FORMULA_SPACEGROUP_ID.cif
+      .cif            one file, a block for each structure
+      .db .json       ASE databases
+      .extxyz .xyz    extended XYZ
+      .csv .parquet   a row for each structure, with a column of CIF text
+      .jsonl          OPTIMADE
+
+    Structures go out in the order of `mlmat reduce ranking`: by formula, the lowest energy per atom first. --where and
+    --order take its columns: rank, energy_per_atom, energy_above_best, … The relaxed structure goes out where there is
+    one.
+    """
+    from mlmat.export import Wish
+    from mlmat.export import export as run
+    from mlmat.report import bar
+
+    with bar("export", "structure") as progress:
+        done = run(open_store(db), target, Wish(**wish), overwrite=overwrite, progress=progress)
+    for line in _lines(done, target):
+        click.echo(line)
+    for reason, count in done.left_out.items():
+        say(f"{count:,} left out: {reason}")
+
+
+def _lines(done: Export, target: str) -> Iterator[str]:
+    results = f" with results of {done.method}" if done.method else ""
+    yield f"{done.written:,} structure{'' if done.written == 1 else 's'}{results} written to {target}"

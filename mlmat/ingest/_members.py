@@ -1,0 +1,88 @@
+"""The members of one container, in a process of its own: an archive may be as hostile as a file."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlmat.container import Member, Options, Refused, container_for
+from mlmat.ingest._find import is_structure
+from mlmat.ingest._read import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlmat.container import Container
+    from mlmat.container._member import Refusal
+    from mlmat.reader import Limits
+
+
+EMPTY = "nothing in it that a reader takes"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is known of a container beside its members: how many will come, how many others lie beside them."""
+
+    total: int | None = None
+    other: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The container, or the rest of it, cannot be read; sha256: of the file, where it would be the same again."""
+
+    reason: str
+    outcome: Refusal
+    sha256: str
+
+
+def container_of(path: str, column: str | None) -> Container | None:
+    """The container that reads a file of this name, or None. A table without a column is one that says so."""
+    return container_for(path, column=column is not None) or container_for(path, column=True)
+
+
+def stream(path: str, column: str | None, limits: Limits) -> Iterator[Member | Note | Broken]:
+    """The members of a container, each under a name of its own; notes; at last what stopped it."""
+    container = container_of(path, column)
+    assert container is not None
+    options = Options(limits.max_bytes, column, is_structure)
+    try:
+        yield Note(_count(container, path, options))
+        yield from _named_apart(container.members(path, options), path)
+    except Refused as refused:
+        yield Broken(str(refused), refused.outcome, sha256_of(path) if refused.final else "")
+    except OSError as error:
+        yield Broken(describe(error), "unreadable", "")
+
+
+def _count(container: Container, path: str, options: Options) -> int | None:
+    count = getattr(container, "count", None)
+    return count(path, options) if count else None
+
+
+def _named_apart(members: Iterator[Member], path: str) -> Iterator[Member | Note | Broken]:
+    """The members that are read; a name that comes again gets a number, so that rows can be told apart."""
+    seen: dict[int, int] = {}
+    other = 0
+    for member in members:
+        if member.other:
+            other += 1
+            continue
+        times = seen[hash(member.name)] = seen.get(hash(member.name), 0) + 1
+        yield member if times == 1 else _renamed(member, f"{member.name}#{times}")
+    yield Note(other=other)
+    if not seen:
+        yield Broken(EMPTY, "unreadable", sha256_of(path))
+
+
+def _renamed(member: Member, name: str) -> Member:
+    return Member(name, member.data, member.file, member.key_values, member.error, member.outcome)
+
+
+def sha256_of(path: str) -> str:
+    """SHA-256 of a file of any size. Raises OSError."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,163 @@
+"""From one file, or one member of a container, to rows of table `source`: what the reading processes do."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from mlmat.container import Refused, bare_name, unpacked
+from mlmat.errors import ReadError
+from mlmat.ingest._results import results_of
+from mlmat.provenance import clean
+from mlmat.reader import Block, Limits, read
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlmat.container._member import Refusal
+    from mlmat.isolation import Lost
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A member of a container, or standard input, on its way to a reader.
+
+    name: None for the container as a whole, when it cannot be read; number: its place, from 0; size: of the container
+    in bytes; mtime_ns: None while the container is not read to its end; sha256: where it is known already.
+    """
+
+    path: str
+    number: int
+    name: str | None
+    size: int
+    file: str = ""
+    data: bytes = b""
+    key_values: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    outcome: Refusal = "unreadable"
+    mtime_ns: int | None = None
+    sha256: str = ""
+
+
+def read_item(item: str | Part, limits: Limits) -> list[dict[str, Any]]:
+    """Every block of a file or of a member as a row, as `read_file` gives them."""
+    return read_file(item, limits) if isinstance(item, str) else list(_read_part(item, limits))
+
+
+def read_file(path: str, limits: Limits) -> list[dict[str, Any]]:
+    """Every block of a file as a row of table `source`, its structure's row under `structure` (runs in a process)."""
+    about = about_file(path)
+    try:
+        data = _content(path, limits)
+    except (OSError, ReadError) as error:
+        return [row_of(about, Block("", 0, "", "unreadable", describe(error)))]
+    about |= _identity(data) | {"file_size": len(data)}
+    return [row_of(about, block) for block in _blocks(path, data, limits)]
+
+
+def _read_part(part: Part, limits: Limits) -> Iterator[dict[str, Any]]:
+    about = about_part(part)
+    blocks = (
+        [Block("", 0, "", part.outcome, part.error)]
+        if part.error is not None
+        else _blocks(part.file, part.data, limits)
+    )
+    for block in blocks:
+        yield row_of(about, block, part.key_values)
+
+
+def _blocks(name: str, data: bytes, limits: Limits) -> Iterator[Block]:
+    try:
+        data = unpacked(data, limits.max_bytes)
+    except Refused as refused:
+        yield Block("", 0, "", refused.outcome, str(refused))
+        return
+    yield from read(PurePath(bare_name(name)).name, data, limits)
+
+
+def about_file(path: str) -> dict[str, Any]:
+    """What stands of a file in each of its rows; its hash is added once it was opened."""
+    try:
+        found = os.stat(path)
+        size, mtime = found.st_size, found.st_mtime_ns
+    except OSError:
+        size, mtime = 0, 0
+    return {"path": clean(path), "member": None, "file_sha256": "", "file_size": size, "file_mtime_ns": mtime}
+
+
+def about_part(part: Part) -> dict[str, Any]:
+    """The same of a member."""
+    identity = {"file_sha256": part.sha256} if part.error is not None else _identity(part.data)
+    name = clean(part.name) if part.name is not None else None
+    about = {"path": clean(part.path), "member": name, "file_size": part.size, "file_mtime_ns": part.mtime_ns}
+    return about | identity
+
+
+def _identity(data: bytes) -> dict[str, Any]:
+    return {"file_sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _content(path: str, limits: Limits) -> bytes:
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise ReadError("not a regular file")
+    if found.st_size > limits.max_bytes:
+        raise ReadError(f"too large: {found.st_size / 1e6:.0f} MB, the limit is {limits.max_bytes / 1e6:.0f} MB")
+    return Path(path).read_bytes()
+
+
+def describe(error: Exception) -> str:
+    """Why a file could not be opened, in a few words."""
+    return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+
+
+def row_of(about: dict[str, Any], block: Block, beside: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The row of a block; beside: key-value pairs that the container has for it."""
+    from mlmat.structure import to_row
+
+    structure = to_row(block.atoms) if block.atoms is not None else None
+    results, problems = results_of(block) if structure else ({}, [])
+    return {
+        **about,
+        "block": clean(block.name),
+        "block_index": block.index,
+        "outcome": block.outcome,
+        "reason": clean(block.reason) if block.reason else None,
+        "warnings": [clean(warning) for warning in (*block.warnings, *problems)],
+        "structure_id": structure["structure_id"] if structure else None,
+        "chemical_formula": block.formula,
+        "declared_formula": clean(block.declared_formula) if block.declared_formula else None,
+        "parser": block.parser,
+        "block_sha256": hashlib.sha256(block.text.encode("utf-8", "replace")).hexdigest(),
+        "content": clean(block.text),
+        "key_values": _pairs({**(beside or {}), **block.key_values}),
+        "structure": structure,
+        "results": results,
+    }
+
+
+def _pairs(values: Mapping[str, Any]) -> list[tuple[str, str]] | None:
+    """Key-value pairs as text: numbers with all their digits, true and false as SQL writes them."""
+    pairs = {clean(str(key)): _text(value) for key, value in values.items() if value is not None}
+    return list(pairs.items()) or None
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else clean(str(value))
+
+
+def lost_row(item: str | Part, lost: Lost) -> dict[str, Any]:
+    """The row of an item that took its process along; its hash says whether it is still the same the next time."""
+    block = Block("", 0, "", "unreadable", f"reading it {lost.reason}")
+    if isinstance(item, Part):
+        return row_of(about_part(item), block, item.key_values)
+    about = about_file(item)
+    with suppress(OSError, ReadError):
+        about |= _identity(_content(item, Limits()))
+    return row_of(about, block)

@@ -1,0 +1,63 @@
+"""Stores that earlier versions wrote: `fixtures/store-NNNN.duckdb.gz`, one for each schema version that there was."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+import mlmat
+from mlmat.errors import StoreError
+from mlmat.ingest import ingest
+from mlmat.store import _schema
+
+FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("store-*.duckdb.gz"))
+
+
+def unpacked(fixture: Path, folder: Path) -> Path:
+    path = folder / fixture.stem
+    path.write_bytes(gzip.decompress(fixture.read_bytes()))
+    return path
+
+
+def test_there_is_a_store_of_every_earlier_version() -> None:
+    assert [int(fixture.name[6:10]) for fixture in FIXTURES] == list(range(1, _schema.newest()))
+
+
+@pytest.mark.parametrize("fixture", FIXTURES, ids=lambda path: path.name)
+def test_an_old_store_opens_with_all_that_is_in_it(fixture: Path, tmp_path: Path) -> None:
+    path = unpacked(fixture, tmp_path)
+    store = mlmat.open(path)
+    ranking = store.reduce("ranking")
+    assert sorted(ranking["formula"]) == ["Al", "AlN"]
+    assert store.sql("SELECT outcome FROM source ORDER BY ALL")["outcome"].tolist() == ["stored"] * 2 + ["unreadable"]
+    assert store.sql("SELECT max(version) AS v FROM mlmat_schema")["v"][0] == _schema.newest()
+    assert store.screen("mlmat.example_runner", config="threads").done == 0
+    (tmp_path / "new.cif").write_text((Path(__file__).parents[2] / "examples/crystals/MgO.cif").read_text())
+    assert ingest(store, [tmp_path / "new.cif"]).outcomes == {"stored": 1}
+
+
+@pytest.mark.parametrize("fixture", FIXTURES, ids=lambda path: path.name)
+def test_a_migration_keeps_a_copy_that_opens(fixture: Path, tmp_path: Path) -> None:
+    path = unpacked(fixture, tmp_path)
+    before = path.read_bytes()
+    mlmat.open(path)
+    copy = tmp_path / f"{path.name}.schema-{int(fixture.name[6:10])}"
+    assert copy.read_bytes() == before
+    assert mlmat.open(copy).sql("SELECT count(*) AS n FROM structure")["n"][0] == 2
+
+
+def test_without_room_for_a_copy_nothing_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = unpacked(FIXTURES[0], tmp_path)
+    before = path.read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_schema.shutil, "copy2", full)
+        with pytest.raises(StoreError, match="no copy of it could be made first"):
+            mlmat.open(path)
+    assert path.read_bytes() == before
+    assert mlmat.open(path).sql("SELECT count(*) AS n FROM structure")["n"][0] == 2
