@@ -59,8 +59,22 @@ def _unit(cell: NDArray[np.float64]) -> NDArray[np.float64]:
     return cell / np.where(lengths > 0, lengths, 1.0)[:, None]
 
 
+def canonical_order(atoms: Atoms) -> NDArray[np.int_]:
+    """The atoms' places, shape (n,), in an order that is the same for every description of one structure id."""
+    return _order(_sites(atoms, np.asarray(atoms.pbc, bool)))
+
+
+def _order(sites: NDArray[np.int64]) -> NDArray[np.int_]:
+    return np.lexsort(sites.T[::-1])
+
+
 def _canonical_sites(atoms: Atoms, pbc: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Atoms as sorted integer rows, shape (n, 6): atomic number, fractional coordinates, moment, charge.
+    rows = _sites(atoms, pbc)
+    return np.ascontiguousarray(rows[_order(rows)])
+
+
+def _sites(atoms: Atoms, pbc: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Atoms as integer rows, shape (n, 6): atomic number, fractional coordinates, moment, charge.
 
     Vector moments, given by their components along the cell vectors, make it (n, 8).
     """
@@ -71,8 +85,7 @@ def _canonical_sites(atoms: Atoms, pbc: NDArray[np.bool_]) -> NDArray[np.int64]:
     grid[:, pbc] %= period
     moments = _grid(_moments_in_cell(atoms, cell))
     charges = _grid(atoms.get_initial_charges())
-    rows = np.column_stack([atoms.numbers.astype(np.int64), grid, moments, charges])
-    return np.ascontiguousarray(rows[np.lexsort(rows.T[::-1])])
+    return np.column_stack([atoms.numbers.astype(np.int64), grid, moments, charges])
 
 
 def _grid(values: Any) -> NDArray[np.int64]:

@@ -66,8 +66,14 @@ def _checked(name: str, value: Any, sites: int) -> Any:
     return array.reshape(-1).tolist() if name == "magmoms" else array.tolist()
 
 
-def packed(rows: Sequence[Mapping[str, Any]], run_id: str) -> tuple[list[dict[str, Any]], pa.Table, bytes] | None:
-    """Methods, results (with the source_id of their block) and values of rows that have `results`; None without any."""
+def packed(
+    rows: Sequence[Mapping[str, Any]], run_id: str
+) -> tuple[list[dict[str, Any]], pa.Table, bytes, list[dict[str, Any]]] | None:
+    """What rows with `results` bring along; None without any.
+
+    Methods, results (with the source_id of their block), their values, and the geometry that each is about: the file's
+    own, since the store may hold the crystal in another orientation and atom order.
+    """
     from mlmat.runner._rows import values_table
 
     having = [row for row in rows if row["results"]]
@@ -82,7 +88,10 @@ def packed(rows: Sequence[Mapping[str, Any]], run_id: str) -> tuple[list[dict[st
     values = [{name: row["results"].get(name) for name in COLUMNS if name in row["results"]} for row in having]
     table = values_table([result["result_id"] for result in results], values, COLUMNS)
     unique = {method["method_id"]: method for method in methods}
-    return list(unique.values()), _result_table(results), pack({f"values:{RUNNER}": table})
+    geometry = [
+        {"result_id": result["result_id"], **row["structure"]} for result, row in zip(results, having, strict=True)
+    ]
+    return list(unique.values()), _result_table(results), pack({f"values:{RUNNER}": table}), geometry
 
 
 def method_of(row: Mapping[str, Any]) -> dict[str, Any]:
