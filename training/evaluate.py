@@ -153,7 +153,9 @@ def _number(value: float) -> str:
 def _report_errors(test: list[Case], trained: list[Case], wbm: list[Case]) -> None:
     rows = {f"held-out systems, {kind}": errors(cases) for kind, cases in grouped(test, lambda case: case.kind).items()}
     rows |= {"held-out systems, all": errors(test)}
-    rows |= {"WBM (held-out systems)": errors(wbm)} if wbm else {}
+    if wbm:
+        as_is = [case for case in test if case.kind == "as is"]
+        rows |= {"WBM (held-out systems)": errors(wbm), "as is and WBM together": errors(as_is + wbm)}
     rows |= {f"TRAINED ON: {kind}": errors(c) for kind, c in grouped(trained, lambda case: case.kind).items()}
     print("## Against the teacher\n\nmeV per atom, meV/Å, GPa\n\n" + table(rows))
     chemistry = {name: errors(cases) for name, cases in grouped(test + wbm, lambda case: case.chemistry).items()}
