@@ -14,23 +14,60 @@ if TYPE_CHECKING:
     from ase import Atoms
     from numpy.typing import NDArray
 
-#: Values of each atom, those that turn with the crystal, and stresses (Voigt order), under ASE's names.
+#: Values of each atom, those that turn with the crystal, and stresses, under ASE's names.
 PER_ATOM = {"forces", "magmoms", "charges", "energies", "stresses"}
 VECTORS = {"forces", "dipole"}
 STRESSES = {"stress", "stresses"}
+#: Names of all values that depend on atom order or orientation.
+MOVED = PER_ATOM | VECTORS | STRESSES
 _VOIGT = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
+#: Shapes, for n atoms, of what is what its name says; something else of that name is left alone.
+_SHAPES: dict[str, list[tuple[int | str, ...]]] = {
+    "forces": [("n", 3)], "magmoms": [("n",), ("n", 3), ("3n",)], "charges": [("n",)], "energies": [("n",)],
+    "stresses": [("n", 6), ("n", 3, 3)], "stress": [(6,), (3, 3)], "dipole": [(3,)],
+}  # fmt: skip
+
+
+class Alignment:
+    """From one description of a crystal to another one of the same structure id."""
+
+    def __init__(self, own: Atoms, other: Atoms) -> None:
+        self.order = np.empty(len(own), int)
+        self.order[canonical_order(other)] = canonical_order(own)
+        self.turn = _rotation(own, other)
+
+    def moved(self, name: str, value: Any) -> Any:
+        """A value for `own` as one for `other`, in the shape given; as it is where its name and shape are no such."""
+        array = self._array(name, value)
+        if array is None:
+            return value
+        if name in PER_ATOM:
+            parts = array.reshape(len(self.order), -1) if name == "magmoms" else array
+            array = parts[self.order].reshape(array.shape)
+        if name in VECTORS or (name == "magmoms" and array.size > len(self.order)):
+            array = (array.reshape(-1, 3) @ self.turn).reshape(array.shape)
+        if name in STRESSES:
+            array = _turned(array, self.turn)
+        return array.tolist()
+
+    def _array(self, name: str, value: Any) -> NDArray[np.float64] | None:
+        try:
+            array = np.asarray(value, float)
+        except (ValueError, TypeError):
+            return None
+        sizes = {"n": len(self.order), "3n": 3 * len(self.order)}
+        shapes = [tuple(sizes[s] if isinstance(s, str) else s for s in shape) for shape in _SHAPES.get(name, [])]
+        return array if array.shape in shapes else None
 
 
 def realigned(results: Mapping[str, Any], own: Atoms, other: Atoms) -> dict[str, Any]:
     """Results for `own` as results for `other`, a description of the same crystal (same structure id).
 
-    Forces (n, 3), magmoms (n,) or flattened (n, 3), charges, energies (n,), stresses (n, 6), stress (6,), dipole (3,);
-    what has no direction and no atom stays.
+    Forces (n, 3), magmoms (n,), (n, 3) or flattened, charges, energies (n,), stresses (n, 6) or (n, 3, 3), stress (6,)
+    or (3, 3), dipole (3,), Voigt order; what has no direction and no atom stays.
     """
-    order = np.empty(len(own), int)
-    order[canonical_order(other)] = canonical_order(own)
-    turn = _rotation(own, other)
-    return {name: None if value is None else _moved(name, value, order, turn) for name, value in results.items()}
+    alignment = Alignment(own, other)
+    return {name: None if value is None else alignment.moved(name, value) for name, value in results.items()}
 
 
 def _rotation(own: Atoms, other: Atoms) -> NDArray[np.float64]:
@@ -41,22 +78,8 @@ def _rotation(own: Atoms, other: Atoms) -> NDArray[np.float64]:
     return rotation
 
 
-def _moved(name: str, value: Any, order: NDArray[np.int_], turn: NDArray[np.float64]) -> Any:
-    if name not in PER_ATOM | VECTORS | STRESSES:
-        return value
-    array = np.asarray(value, float)
-    vectors = name in VECTORS or (name == "magmoms" and array.size == 3 * len(order) > len(order))
-    if vectors and name in PER_ATOM:
-        array = array.reshape(-1, 3)
-    if name in PER_ATOM:
-        array = array[order]
-    if vectors:
-        array = array @ turn
-    if name in STRESSES:
-        array = _turned(array, turn)
-    return (array.ravel() if name == "magmoms" else array).tolist()
-
-
 def _turned(stress: NDArray[np.float64], turn: NDArray[np.float64]) -> NDArray[np.float64]:
+    if stress.shape[-1] == 3:
+        return turn.T @ stress @ turn
     full = turn.T @ stress[..., _VOIGT] @ turn
     return np.stack([full[..., i, j] for i, j in ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))], -1)

@@ -54,6 +54,7 @@ def ingest_lines(report: Report, db: Path) -> Iterator[str]:
     new = sum(report.outcomes.values())
     if not new:
         yield _nothing_new(report, db)
+        yield from _not_read(report)
         return
     members = f" with {_count(report.members, 'member')}" if report.members else ""
     rate = f" ({_count(report.files - report.unchanged, 'file')}{members} in {report.seconds:.1f} s)"
@@ -69,10 +70,15 @@ def ingest_lines(report: Report, db: Path) -> Iterator[str]:
         yield f"  {_count(report.other, 'file')} of other formats {_were(report.other)} passed over"
     if report.results:
         yield f"  {_count(report.results, 'result')} came with them (mlmat reduce imported)"
-    yield from (f"not read: {shown(problem)}" for problem in report.problems[:5])
+    yield from _not_read(report)
     if any(report.outcomes.get(o) for o in _OUTCOMES[2:]):
-        said = "SELECT path, member, outcome, reason FROM source WHERE outcome NOT IN ('stored', 'duplicate')"
-        yield f'why: mlmat sql "{said}"'
+        those = "current AND outcome NOT IN ('stored', 'duplicate')"
+        yield f'why: mlmat sql "SELECT path, member, outcome, reason FROM source WHERE {those}"'
+
+
+def _not_read(report: Report) -> Iterator[str]:
+    lines = dict.fromkeys([*report.problems[:5], *report.refused])
+    yield from (f"not read: {shown(line)}" for line in lines)
 
 
 def _nothing_new(report: Report, db: Path) -> str:
@@ -149,9 +155,9 @@ def show_lines(found: dict[str, Any]) -> Iterator[str]:
     if _known(row["volume"]):
         yield f"  volume {row['volume']:.4f} Å³, density {row['density']:.4f} g/cm³"
     for source in found["sources"]:
-        member = f"!{shown(source['member'])}" if source["member"] is not None else ""
-        place = f"{shown(source['path'])}{member} [{shown(source['block'])}]"
-        yield f"  from {place}: {source['outcome']} ({source['parser']})"
+        yield f"  from {shown(source['place'])}: {source['outcome']} ({shown(source['parser'])})"
+        if source["key_values"]:
+            yield "    " + ", ".join(f"{shown(key)} = {shown(value)}" for key, value in source["key_values"])
         yield from (f"    warning: {shown(warning)}" for warning in source["warnings"])
         if _known(source["reason"]):
             yield f"    {shown(source['reason'])}"
@@ -170,6 +176,8 @@ def _result_lines(result: dict[str, Any]) -> Iterator[str]:
     yield f"  {result['status']}{mark} by {shown(result['method'])}{place}{where} at {when}{took}"
     if result["status"] == "ok" and _known(result["energy"]):
         yield f"    energy {result['energy']:.6f} eV"
+    if _known(result["relaxed_id"]):
+        yield f"    relaxed_id {result['relaxed_id']}"
     if _known(result["error_class"]):
         yield f"    {shown(result['error_class'])}: {shown(result['error_message'])}"
     if _known(result["traceback"]):

@@ -61,14 +61,28 @@ class Workbench(Store):
         with bar("screen", "structure") as progress:
             return screen(self, plan, **{"progress": progress, "say": _say} | options)
 
-    def export(self, target: str | os.PathLike[str], *, overwrite: bool = False, **wish: Any) -> Export:
-        """Write structures and results to a file or folder, as `mlmat export` does; wish as in `mlmat.export.Wish`.
+    def export(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        where: str | None = None,
+        order: str | None = None,
+        limit: int | None = None,
+        method: str | None = None,
+        reduction: str | None = None,
+        query: str | None = None,
+        initial: bool = False,
+        include_flagged: bool = False,
+        overwrite: bool = False,
+    ) -> Export:
+        """Write structures and results to a file or folder, as `mlmat export` does; where, order and query are SQL.
 
         Raises UsageError for a target or a choice that makes no sense, and for one that exists, unless overwrite.
         """
         from mlmat.export import Wish, export
 
-        return export(self, os.fspath(target), Wish(**wish), overwrite=overwrite)
+        wish = Wish(method, where, order, reduction, query, limit, initial, include_flagged)
+        return export(self, os.fspath(target), wish, overwrite=overwrite)
 
     def picture(self, structure_id: str, rotation: str = "-75x,15y,5z") -> Picture:
         """A picture of one structure, seen along a turned z axis. Raises StoreError for an unknown id."""

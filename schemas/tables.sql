@@ -103,7 +103,7 @@ COMMENT ON COLUMN source.warnings IS 'What the reader noticed and accepted';
 COMMENT ON COLUMN source.structure_id IS 'The structure it became, or duplicates';
 COMMENT ON COLUMN source.chemical_formula IS 'Formula of the sites in the cell; fractional amounts when disordered';
 COMMENT ON COLUMN source.declared_formula IS 'Formula that the file declares';
-COMMENT ON COLUMN source.parser IS 'Reader with its version';
+COMMENT ON COLUMN source.parser IS 'Reader with its version; for a row of a table, the column that was read, too';
 COMMENT ON COLUMN source.file_sha256 IS 'SHA-256 of the file, or of the member of an archive; empty when it could not be read';
 COMMENT ON COLUMN source.file_size IS 'Size of the file in bytes, also for its members';
 COMMENT ON COLUMN source.file_mtime_ns IS 'Modification time of the file in ns since 1970; below 0 while an archive has not been read to its end';
@@ -112,7 +112,7 @@ COMMENT ON COLUMN source.content IS 'Text of the block, so that a later version 
 COMMENT ON COLUMN source.current IS 'False once the file has changed and was ingested again';
 COMMENT ON COLUMN source.run_id IS 'The ingest that wrote this row';
 COMMENT ON COLUMN source.ingested_at IS 'When';
-COMMENT ON COLUMN source.key_values IS 'Key-value pairs of the file for this structure, as text; NULL where there are none. key_values[''gap'']::DOUBLE';
+COMMENT ON COLUMN source.key_values IS 'Key-value pairs of the file for this structure, as text; NULL where there are none. As a number: TRY_CAST(key_values[''gap''] AS DOUBLE)';
 
 -- Numbers of the rows of the ase.db face.
 CREATE SEQUENCE ase_id;
@@ -178,7 +178,8 @@ CREATE TABLE result (
     host VARCHAR,
     pid INTEGER,
     finished_at TIMESTAMPTZ NOT NULL,
-    seconds DOUBLE
+    seconds DOUBLE,
+    source_id UUID
 );
 COMMENT ON TABLE result IS 'One attempt on one structure by one method; append-only, the view current_result tells which one counts';
 COMMENT ON COLUMN result.result_id IS 'Identity, UUIDv7: sorts by time';
@@ -198,6 +199,7 @@ COMMENT ON COLUMN result.host IS 'Host of the worker';
 COMMENT ON COLUMN result.pid IS 'Process of the worker';
 COMMENT ON COLUMN result.finished_at IS 'When it was finished';
 COMMENT ON COLUMN result.seconds IS 'Wall time in s; in a batch, its share of the batch';
+COMMENT ON COLUMN result.source_id IS 'Block of the file that an imported result came with; NULL for those of runners';
 
 CREATE TABLE produced (
     structure_id VARCHAR NOT NULL,

@@ -12,8 +12,10 @@ import click
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
+from hand_made import crystal, method, record, result
 
 from mlmat.cli import main
+from mlmat.store import Store
 
 CRYSTALS = Path(__file__).parent.parent / "examples" / "crystals"
 SOME = ("Al_fcc", "C_diamond", "C_graphite", "Si", "MgO")
@@ -78,6 +80,47 @@ def test_ingest_says_what_became_of_every_block(tmp_path: Path) -> None:
     assert "passed over" in first.output
     again = mlmat("ingest", CRYSTALS / "Si.cif", tmp_path, "--db", db)
     assert "nothing new" in again.output
+
+
+def test_nothing_readable_is_a_failure_with_its_reason(tmp_path: Path) -> None:
+    db = tmp_path / "s.duckdb"
+    for i in range(4):
+        (tmp_path / f"{i}.cif").write_text("this is no CIF")
+    for said in ("4 blocks", "nothing new"):
+        result = mlmat("ingest", tmp_path, "--db", db)
+        assert result.exit_code == 1
+        assert result.stdout.startswith(said)
+        found = [line for line in result.output.splitlines() if line.startswith("not read: ")]
+        assert [line.split(": ")[1] for line in found] == [f"{tmp_path}/{i}.cif" for i in range(3)]
+        assert all(line.split(": ", 2)[2] for line in found)
+    mixed = mlmat("ingest", tmp_path, CRYSTALS / "Si.cif", "--db", db)
+    assert (mixed.exit_code, "not read" in mixed.output) == (0, False)
+    assert mlmat("ingest", tmp_path, CRYSTALS / "Si.cif", "--db", db).exit_code == 0
+    assert mlmat("ingest", tmp_path / "0.cif", "--db", db).exit_code == 1
+
+
+def test_the_hint_does_not_list_what_was_superseded(tmp_path: Path) -> None:
+    db, path = tmp_path / "s.duckdb", tmp_path / "a.cif"
+    for text in ("this is no CIF", "nor is this"):
+        path.write_text(text)
+        hint = mlmat("ingest", path, "--db", db).stdout.splitlines()[-1]
+    query = hint.partition('"')[2].rstrip('"')
+    assert len(json.loads(mlmat("sql", query, "--format", "json", "--db", db).output)) == 1
+
+
+def test_show_says_what_came_along_and_what_it_relaxed_to(tmp_path: Path) -> None:
+    db, table = tmp_path / "s.duckdb", tmp_path / "t.csv"
+    rows = [{"cif": (CRYSTALS / "Al_fcc.cif").read_text(), "gap": 0.5, "label": "one"}]
+    pd.DataFrame(rows).to_csv(table, index=False)
+    mlmat("ingest", table, "--column", "cif", "--db", db)
+    store = Store(db)
+    (found,) = store.structures()
+    method(store, "m")
+    parent = result(found.info["structure_id"], energy=-1.0)
+    record(store, parent, produced=[(parent, crystal(a=4.04))])
+    shown = mlmat("show", parent["structure_id"][:4], "--db", db).output
+    assert "gap = 0.5, label = one" in shown
+    assert f"relaxed_id {store.reduce('ranking')['relaxed_id'][0]}" in shown
 
 
 def test_screen_goes_on_where_it_was(db: Path) -> None:
@@ -168,6 +211,8 @@ def test_control_characters_of_files_do_not_reach_the_terminal(db: Path) -> None
         (("reduce", "no_view"), 1, "ranking"),
         (("show", "ffffffffffff"), 1, "no structure"),
         (("show", "not-hex"), 1, "not a structure id"),
+        (("show", "C"), 1, "at least 4 hexadecimal digits"),
+        (("show", "C"), 1, "chemical_formula_reduced = 'C'"),
         (("sql", "SELECT 1", "-o", "/tmp/x.doc"), 2, ".csv"),
     ],
 )

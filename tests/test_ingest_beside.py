@@ -131,14 +131,14 @@ def test_key_value_pairs_choose_structures(old: Path, tmp_path: Path) -> None:
     db = tmp_path / "s.duckdb"
     mlmat("ingest", old, "--db", db)
     store = Store(db)
-    assert [str(a.symbols) for a in store.structures("key_values['gap']::DOUBLE > 1")] == ["Ag", "Al"]
+    assert [str(a.symbols) for a in store.structures("TRY_CAST(key_values['gap'] AS DOUBLE) > 1")] == ["Ag", "Al"]
     assert [str(a.symbols) for a in store.structures("key_values['project'] = 'b'")] == ["Ag"]
     pairs = store.sql("SELECT key, text, number, member FROM key_value WHERE member = '2' ORDER BY key")
     assert pairs["text"].tolist() == ["0.25", "true"]
     assert pairs["number"].tolist()[0] == 0.25
     assert mlmat("reduce", "key_value", "--db", db).output.startswith("structure_id")
     screened = mlmat("screen", "--runner", "mlmat.example_runner", "--config", "threads", "--db", db,
-                     "--where", "key_values['gap']::DOUBLE > 3")  # fmt: skip
+                     "--where", "TRY_CAST(key_values['gap'] AS DOUBLE) > 3")  # fmt: skip
     assert screened.stdout.startswith("1 structure "), screened.output
 
 
@@ -196,6 +196,23 @@ def test_standard_input(tmp_path: Path) -> None:
     alone = mlmat("ingest", tmp_path, "--stdin-name", "x.cif", "--db", db)
     assert alone.exit_code == 2
     assert "--stdin-name" in alone.output
+
+
+def test_standard_input_is_called_so(tmp_path: Path) -> None:
+    db = tmp_path / "s.duckdb"
+    mlmat("ingest", "-", "--db", db, stdin=cif().encode())
+    mlmat("ingest", "-", "--stdin-name", "x.cif", "--db", db, stdin=cif(4.1).encode())
+    for name, size in (("a.cif", 4.0), ("b.cif", 4.1)):
+        (tmp_path / name).write_text(cif(size))
+    mlmat("ingest", tmp_path, "--db", db)
+    found = Store(db).sql("SELECT reason, structure_id FROM source WHERE outcome = 'duplicate' ORDER BY path")
+    said = ["standard input [one]", "standard input (x.cif) [one]"]
+    assert found["reason"].tolist() == [f"same structure as {one}" for one in said]
+    assert "from standard input [one]: stored" in mlmat("show", found["structure_id"][0], "--db", db).output
+    for _ in range(2):
+        bad = mlmat("ingest", "-", "--db", db, stdin=b"nothing")
+        assert bad.exit_code == 1
+        assert "not read: standard input: the content is none of what is read" in bad.output
 
 
 def test_an_archive_is_not_read_from_standard_input(store: Store) -> None:

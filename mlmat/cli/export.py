@@ -32,7 +32,10 @@ mlmat export all.jsonl --query "SELECT structure_id FROM ranking WHERE volume_pe
 )
 @click.option("--order", metavar="SQL", help="Columns to sort by, such as: energy_per_atom DESC.")
 @click.option("--limit", type=click.IntRange(1), help="At most so many structures, the first ones.")
-@click.option("--method", help="Whose results: a name or an id of `mlmat status`, or none.  [default: the only one]")
+@click.option(
+    "--method",
+    help="Whose results: a name or an id of `mlmat status`, or none.  [default: the only one, or the only computed]",
+)
 @click.option("--reduction", metavar="NAME", help="Take its rows, order and columns.  [default: ranking]")
 @click.option("--query", metavar="SQL", help="Take what this returns: structure_id, and columns to write with it.")
 @click.option("--initial", is_flag=True, help="Write the structures handed in instead of the relaxed ones.")
@@ -53,7 +56,8 @@ def export(target: str, db: Path, overwrite: bool, **wish: Any) -> None:
 
     Structures go out in the order of `mlmat reduce ranking`: by formula, the lowest energy per atom first. --where and
     --order take its columns: rank, energy_per_atom, energy_above_best, … The relaxed structure goes out where there is
-    one.
+    one. Where files give other values for the same key of one structure, those of the file that fits --where go out,
+    else of the first file, and key_conflicts lists the others.
     """
     from mlmat.export import Wish
     from mlmat.export import export as run

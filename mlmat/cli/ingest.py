@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -12,7 +13,8 @@ from mlmat.console import Examples
 _EXAMPLE = """mlmat ingest structures/ more/*.cif.gz --db screening.duckdb
 mlmat ingest crystals.zip old.db relaxed.traj
 mlmat ingest dataset.csv --column cif
-curl https://example.org/x.cif | mlmat ingest -"""
+curl https://example.org/x.cif | mlmat ingest -
+mlmat sql "SELECT structure_id FROM source WHERE TRY_CAST(key_values['gap'] AS DOUBLE) > 3"   what it brought along"""
 
 
 @click.command(cls=Examples, example=_EXAMPLE)
@@ -44,7 +46,8 @@ def ingest(
     Every block of every file gets a row in `source` that says what became of it: stored, duplicate, disordered,
     flagged, rejected or unreadable, and why. What a file says beside its structures is kept: key-value pairs in
     `source.key_values` (and `mlmat reduce key_value`), energies and forces as results of a method named after the
-    file (`mlmat reduce imported`). Files that have not changed since are not read again.
+    file (`mlmat reduce imported`). Files that have not changed since are not read again. Exit code 1 when nothing of
+    what was named is a crystal.
     """
     from mlmat.ingest import find_files
     from mlmat.ingest import ingest as run
@@ -62,3 +65,5 @@ def ingest(
         )  # fmt: skip
     for line in ingest_lines(report, db):
         click.echo(line)
+    if report.refused:
+        sys.exit(1)

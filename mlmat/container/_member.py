@@ -43,7 +43,8 @@ class Member:
     """One part of a container.
 
     name: unique in the container; file: the file name that chooses the reader; data: its content; key_values: what
-    stands beside it. error: why it cannot be read, with its outcome. other: not wanted, and not read.
+    stands beside it. error: why it cannot be read, with its outcome. other: not wanted, and not read. column: of the
+    table that it is a row of. final: whether the error would be the same the next time.
     """
 
     name: str
@@ -53,3 +54,5 @@ class Member:
     error: str | None = None
     outcome: Refusal = "unreadable"
     other: bool = False
+    column: str | None = None
+    final: bool = True

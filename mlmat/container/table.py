@@ -9,13 +9,16 @@ from __future__ import annotations
 import csv
 import io
 import json
-from contextlib import closing
+import re
+from contextlib import closing, suppress
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from mlmat.container._compressed import bare_name, opened
 from mlmat.container._lines import lines
 from mlmat.container._member import Member, Options, Refused
+from mlmat.container.lines import members as plain_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,12 +31,25 @@ PATTERNS = ("*.parquet", *(f"*.{kind}{packed}" for kind in _TEXTS for packed in 
 IDS = ("id", "material_id", "structure_id", "entry_id", "mp_id", "cod_id", "icsd_id", "jid", "uid", "unique_id", "_id")
 #: Rows of a Parquet file in memory at once.
 _ROWS = 256
+#: Rows that tell whether the column holds structures at all.
+_FIRST = 10
+#: What every CIF has.
+_CIF = re.compile("data_", re.IGNORECASE)
+#: Keys of lines that are structures by themselves: of OPTIMADE, of pymatgen.
+_STRUCTURE = {"x-optimade", "attributes", "@class", "@module"}
 
 
 def members(path: str, options: Options) -> Iterator[Member]:
-    """The rows of the table. Raises Refused when there is no such column."""
+    """The rows of the table. Raises Refused when there is no such column, or no structures in it."""
     kind = PurePath(bare_name(path)).suffix.lower()
     read = {".parquet": _parquet, ".jsonl": _json_lines, ".ndjson": _json_lines}.get(kind, _separated)
+    first: list[Mapping[str, Any]] = []
+    with suppress(Refused):  # it comes again below, after the rows before it
+        first.extend(islice(read(path, options), _FIRST))
+    if not first and read is _json_lines and _are_structures(path, options):
+        yield from plain_lines(path, options)
+        return
+    _check_values(first, _column(options))
     for number, row in enumerate(read(path, options), 1):
         yield _member(number, row, options)
 
@@ -45,11 +61,37 @@ def _member(number: int, row: Mapping[str, Any], options: Options) -> Member:
     pairs = {key: value for key, value in row.items() if key != column and key and _plain(value)}
     value = row.get(column)
     if value is None or value in ("", b""):
-        return Member(name, key_values=pairs, error=f"nothing in column {column} of this row")
+        return Member(name, key_values=pairs, error=f"nothing in column {column} of this row", column=column)
     data = value if isinstance(value, bytes) else _text(value).encode("utf-8", "surrogateescape")
     if len(data) > options.max_bytes:
-        return Member(name, key_values=pairs, error="too large", outcome="rejected")
-    return Member(name, data, "row.json" if data.lstrip()[:1] in (b"{", b"[") else "row.cif", pairs)
+        return Member(name, key_values=pairs, error="too large", outcome="rejected", column=column)
+    file = "row.json" if data.lstrip()[:1] in (b"{", b"[") else "row.cif"
+    return Member(name, data, file, pairs, column=column)
+
+
+def _are_structures(path: str, options: Options) -> bool:
+    """Whether the lines of a file without the column are structures themselves: a folder may hold both kinds."""
+    with suppress(Refused):
+        first = islice(lines(path, options.max_bytes), 1)
+        return any(_STRUCTURE & _object(text, number).keys() for number, text in first)
+    return False
+
+
+def _check_values(first: Sequence[Mapping[str, Any]], column: str) -> None:
+    values = [value for row in first if (value := row.get(column)) not in (None, "", b"")]
+    if not values or any(map(_may_be, values)):
+        return
+    cells = (cell for row in first for cell in row.items())
+    cif = next((name for name, value in cells if isinstance(value, str) and _CIF.search(value)), None)
+    hint = f"; column {cif} looks like CIF: --column {cif}" if cif else ", neither CIF nor JSON"
+    raise Refused(f"column {column} holds no structures (its first value is {str(values[0])!r:.60}){hint}", final=False)
+
+
+def _may_be(value: Any) -> bool:
+    """Whether a value may be a structure: CIF, JSON, or bytes, which may be either, compressed."""
+    if isinstance(value, str):
+        return value.lstrip()[:1] in ("{", "[") or _CIF.search(value) is not None
+    return isinstance(value, bytes | dict | list)
 
 
 def _text(value: Any) -> str:

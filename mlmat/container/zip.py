@@ -78,5 +78,7 @@ def _read(archive: ZipFile, info: ZipInfo) -> Member:
         # zipfile never gives more bytes than the directory says, and checks the sum at the end.
         with archive.open(info) as file:
             return Member(info.filename, file.read(), info.filename)
-    except (BadZipFile, *BROKEN, OSError, ValueError, struct.error, RuntimeError) as error:
+    except (BadZipFile, *BROKEN, ValueError, struct.error, RuntimeError) as error:
         return Member(info.filename, error=f"broken in the archive: {error}")
+    except OSError as error:
+        return Member(info.filename, error=f"could not be read: {error}", final=False)

@@ -65,7 +65,7 @@ def _value(value: Any) -> str:
     from gemmi import cif
 
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return "true" if value else "false"
     if isinstance(value, int | float):
         return _number(value)
     text = " ".join(str(value).split()).encode("ascii", "backslashreplace").decode()

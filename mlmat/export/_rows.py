@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmat.export._keys import typed
+from mlmat.reader._mark import MARK, mark
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     import pyarrow as pa
     from ase import Atoms
@@ -38,6 +39,10 @@ _SHAPES: dict[str, tuple[tuple[str | int, ...], ...]] = {
 }  # fmt: skip
 #: Columns of a runner that name a structure or repeat what the row says.
 _LEFT_OUT = frozenset({"result_id", "relaxed", "converged", "structure_id", "method", "method_id", "nsites", "volume"})
+#: Names that formats add: of the space group, and those that OPTIMADE requires.
+_ADDED = (
+    "space_group", "space_group_symbol", "space_group_it_number", "chemical_formula_descriptive", "last_modified",
+)  # fmt: skip
 #: What an earlier export said of its own method: it must not be taken for results of this one.
 _OF_A_METHOD = frozenset(_SHAPES) | {
     "initial_id", "method", "method_id", "energy_per_atom", "converged", "rank", "energy_above_best",
@@ -51,7 +56,7 @@ class Row:
     structure_id: of the atoms that go out; initial_id: of those handed in, where a method relaxed them. about and
     geometry: columns of table `structure`. results: by ASE's names (energy eV, forces eV/Å, stress eV/Å³ in Voigt
     order, …). values: everything else that is one number or text. key_values: what the file said of it. arrays: what
-    else the runner returned.
+    else the runner returned. computed: names of single values that the runner returned.
     """
 
     structure_id: str
@@ -63,16 +68,22 @@ class Row:
     values: Mapping[str, Any] = field(default_factory=dict)
     key_values: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, Any] = field(default_factory=dict)
+    computed: frozenset[str] = frozenset()
     calculator: str | None = None
     last_modified: Any = None
 
     def facts(self) -> dict[str, Any]:
-        """All single values by name, those of the file last; nothing that is not known."""
+        """All single values by name, with `mlmat_own`, which lists those that the file did not say."""
         theirs = {name.removeprefix("_mlmat_"): typed(value) for name, value in self.key_values.items()}
         if "method" in self.values:
             theirs = {name: value for name, value in theirs.items() if name not in _OF_A_METHOD}
         own = {"structure_id": self.structure_id, "initial_id": self.initial_id, **self.values}
-        return {name: value for name, value in {**theirs, **own}.items() if _known(value)}
+        facts = {name: value for name, value in {**theirs, **own}.items() if _known(value)}
+        return facts | {MARK: self.mark(name for name in own if name in facts)}
+
+    def mark(self, names: Iterable[str]) -> str:
+        """Which names are none of the file's own, for a reader: those that describe, then after / those computed."""
+        return mark([*(name for name in names if name not in self.computed), *_ADDED], self.computed)
 
     def calculated(self) -> Atoms:
         """The atoms with their results on an ASE single-point calculator."""
@@ -103,7 +114,7 @@ class Rows:
         values = "result_" + store.table_name(method.runner) if method else ""
         self._table = values if values in known else None
         self._has_key_values = "key_values" in known["source"]
-        self.extra = chosen.column_names[3:]
+        self.extra = chosen.column_names[4:]
         self._first = self._read(chosen.slice(0, CHUNK))
         self.schema: pa.Schema = self._first.schema
 
@@ -135,30 +146,43 @@ class Rows:
             "initial": part["structure_id"].to_pylist(),
             "final": part["final_id"].to_pylist(),
             "result": part["result_id"].to_pylist(),
+            "source": part["source_id"].to_pylist(),
             "place": list(range(part.num_rows)),
         }
         return self.store.arrow(self._statement(), parameters)
 
     def _statement(self) -> str:
         values = f'LEFT JOIN "{self._table}" AS v ON v.result_id = wanted.result_id' if self._table else ""
-        kept = "path, member, block, ingested_at" + (", key_values" if self._has_key_values else "")
+        pairs = "s.key_values" if self._has_key_values else "NULL::MAP(VARCHAR, VARCHAR)"
         return f"""
             WITH wanted AS (
                 SELECT unnest($initial::VARCHAR[]) AS initial_id, unnest($final::VARCHAR[]) AS final_id,
-                    unnest($result::UUID[]) AS result_id, unnest($place::BIGINT[]) AS mlmat_place
+                    unnest($result::UUID[]) AS result_id, unnest($source::UUID[]) AS source_id,
+                    unnest($place::BIGINT[]) AS mlmat_place
+            ),
+            said AS (
+                SELECT w.mlmat_place, w.source_id AS fitting, s.source_id, s.path, s.member, s.block, s.ingested_at,
+                    s.current, {pairs} AS key_values
+                FROM wanted AS w JOIN source AS s ON s.structure_id = w.initial_id
             ),
             origin AS (
-                SELECT structure_id, {kept} FROM source WHERE structure_id IN (SELECT initial_id FROM wanted)
-                QUALIFY row_number() OVER (PARTITION BY structure_id ORDER BY current DESC, source_id) = 1
+                SELECT mlmat_place, path, member, block, ingested_at, key_values,
+                    list(key_values) FILTER (current AND cardinality(key_values) > 0)
+                        OVER (PARTITION BY mlmat_place) AS all_said
+                FROM said QUALIFY row_number() OVER (
+                    PARTITION BY mlmat_place ORDER BY (source_id = fitting) IS TRUE DESC, current DESC, source_id) = 1
             )
-            SELECT mlmat_place, wanted.initial_id, s.structure_id, {", ".join(f"s.{n}" for n in (*ABOUT, *GEOMETRY))},
-                r.energy, r.converged, r.finished_at, origin.* EXCLUDE (structure_id)
+            SELECT wanted.mlmat_place, wanted.initial_id, s.structure_id,
+                {", ".join(f"s.{n}" for n in (*ABOUT, *GEOMETRY))},
+                r.energy, r.converged, r.finished_at, origin.* EXCLUDE (mlmat_place),
+                EXISTS (FROM produced AS p WHERE p.result_id = wanted.result_id AND p.role = 'relaxed'
+                    AND p.structure_id <> wanted.final_id) AS mlmat_elsewhere
                 {", v AS mlmat_values" if self._table else ""}
             FROM wanted JOIN structure AS s ON s.structure_id = wanted.final_id
             LEFT JOIN result AS r ON r.result_id = wanted.result_id
-            LEFT JOIN origin ON origin.structure_id = wanted.initial_id
+            LEFT JOIN origin ON origin.mlmat_place = wanted.mlmat_place
             {values}
-            ORDER BY mlmat_place
+            ORDER BY wanted.mlmat_place
         """
 
     def _row(self, read: Mapping[str, Any], extra: Mapping[str, Any]) -> Row:
@@ -167,6 +191,8 @@ class Rows:
         atoms = from_row(read)
         own = {k: v for k, v in (read.get("mlmat_values") or {}).items() if k not in _LEFT_OUT}
         results, rest = _results({**own, "energy": read["energy"]}, len(atoms))
+        if read["mlmat_elsewhere"]:  # they belong to the relaxed structure, not to the one that goes out
+            results, rest = {}, rest | {"relaxed_energy": read["energy"]}
         flat = {k: v for k, v in rest.items() if isinstance(v, bool | int | float | str)}
         initial = read["initial_id"]
         return Row(
@@ -179,6 +205,7 @@ class Rows:
             values=self._values(read, results.get("energy"), len(atoms)) | dict(extra) | flat | _origin(read),
             key_values=dict(read.get("key_values") or ()),
             arrays={k: v for k, v in rest.items() if k not in flat},
+            computed=frozenset([*flat, *results]),
             calculator=self.method.runner if self.method else None,
             last_modified=read["finished_at"] or read["ingested_at"],
         )
@@ -195,7 +222,20 @@ class Rows:
 
 
 def _origin(read: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: read[name] for name in ("path", "member", "block") if read[name]}
+    """Where it came from, and what other files say of it."""
+    return {name: read[name] for name in ("path", "member", "block") if read[name]} | _conflicts(read)
+
+
+def _conflicts(read: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of the same keys that other current files say, in one text."""
+    chosen = dict(read.get("key_values") or ())
+    others = dict.fromkeys(
+        f"{key}={value}"
+        for said in read.get("all_said") or ()
+        for key, value in said
+        if key in chosen and typed(value) != typed(chosen[key])
+    )
+    return {"key_conflicts": " ".join(others)} if others else {}
 
 
 def _results(values: Mapping[str, Any], n: int) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlmat.errors import MlmatError, UsageError
+from mlmat.errors import MlmatError, QueryError, UsageError
+from mlmat.export._explain import explained
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,8 @@ _KNOWN = frozenset({
     "structure_id", "relaxed_id", "parent_id", "external_id", "result_id", "run_id", "source_id", "method", "method_id",
     "energy", "energy_per_atom", "converged", "volume_per_atom", "relaxed",
 })  # fmt: skip
+#: The runner of results that came with files.
+_IMPORTED = "imported"
 _SCALARS = ("BOOLEAN", "VARCHAR", "DOUBLE", "FLOAT")
 
 
@@ -50,13 +53,19 @@ class Wish:
 
 
 def chosen_method(store: Store, wish: Wish) -> Method | None:
-    """The method whose results go out; None for structures alone. Raises UsageError where it has to be said."""
+    """The method whose results go out: the one asked for, the only one, or the only one that a runner computed.
+
+    None for structures alone. Raises UsageError where it has to be said.
+    """
     if wish.method == NO_METHOD:
         return None
     one = store.find_method(wish.method) if wish.method is not None else None
     done = "true" if one else "method_id IN (SELECT method_id FROM result WHERE status = 'ok')"
     query = f"SELECT method_id, method, runner FROM method WHERE {done} AND method_id = coalesce($id, method_id) "
     known = [Method(*row.values()) for row in store.arrow(query + "ORDER BY created_at", {"id": one}).to_pylist()]
+    computed = [one for one in known if one.runner != _IMPORTED]
+    if len(computed) == 1:
+        return computed[0]
     if len(known) > 1:
         names = ", ".join(f"{one.name} ({one.method_id})" for one in known)
         raise UsageError(
@@ -76,13 +85,17 @@ def columns(store: Store) -> dict[str, dict[str, str]]:
 
 
 def select(store: Store, wish: Wish, method: Method | None, known: Mapping[str, Mapping[str, str]]) -> pa.Table:
-    """What goes out, in order: structure_id, final_id, result_id, and what the reduction or the query says of it.
+    """What goes out, in order: structure_id, final_id, result_id, source_id, and columns of the reduction or query.
 
-    final_id is the relaxed structure where there is one; known are the `columns` of the store.
+    final_id is the relaxed structure where there is one, source_id the first entry that fits the condition; known
+    are the `columns` of the store.
     Raises UsageError, QueryError.
     """
     if wish.query is None:
-        return store.arrow(_statement(wish, method, known), _parameters(method))
+        try:
+            return store.arrow(_statement(wish, method, known), _parameters(method))
+        except QueryError as error:
+            raise explained(error, store, wish) from error
     if wish.where or wish.order or wish.reduction:
         raise UsageError("--query says all: put --where, --order and --reduction into it")
     return _asked(store, wish, method)
@@ -119,7 +132,8 @@ def _statement(wish: Wish, method: Method | None, known: Mapping[str, Mapping[st
     return f"""
         WITH candidate AS ({_candidates(wish, method)}), listed AS ({rows}),
         about AS (SELECT *, chemical_formula_reduced AS formula, space_group_symbol AS space_group FROM structure)
-        SELECT structure_id, mlmat_final AS final_id, mlmat_result::VARCHAR AS result_id{_names(extra)}
+        SELECT structure_id, mlmat_final AS final_id, mlmat_result::VARCHAR AS result_id,
+            mlmat_source::VARCHAR AS source_id{_names(extra)}
         FROM (
             SELECT candidate.structure_id, candidate.final_id AS mlmat_final, candidate.result_id AS mlmat_result,
                 listed.mlmat_place, source.source_id AS mlmat_source, structure, source,
@@ -183,6 +197,7 @@ def _asked(store: Store, wish: Wish, method: Method | None) -> pa.Table:
         raise MlmatError(f"{missing:,} of the {len(ids):,} structures that --query returns: no {what}; leave them out")
     about = answer.select(extra).take(found["place"])
     table = found.select(["structure_id", "final_id", "result_id"])
+    table = table.append_column("source_id", pa.nulls(len(table), pa.string()))
     for name in extra:
         table = table.append_column(name, about[name])
     return table

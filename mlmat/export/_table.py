@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat.export._cif_text import block, block_name, unfit
 from mlmat.export._rows import ABOUT, GEOMETRY
+from mlmat.reader._mark import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,7 +35,8 @@ def schema(rows: Rows, *, arrays: bool) -> pa.Schema:
         kinds |= {name: rows.schema.field(name).type for name in GEOMETRY}
         kinds |= {k: v for k, v in given.items() if k not in kinds and pa.types.is_nested(v)}
     kinds |= {"key_values": pa.map_(pa.string(), pa.string())} if "key_values" in rows.schema.names else {}
-    return pa.schema(list((kinds | {"cif": pa.string()}).items()))
+    kinds |= {"key_conflicts": pa.string(), MARK: pa.string(), "cif": pa.string()}
+    return pa.schema(list(kinds.items()))
 
 
 def tables(rows: Rows, columns: pa.Schema) -> Iterator[pa.Table]:
@@ -55,6 +57,7 @@ def _record(row: Row, names: list[str]) -> dict[str, Any]:
     own = {"structure_id": row.structure_id, "initial_id": row.initial_id, "cif": _cif(row)}
     results = {name: value.tolist() if hasattr(value, "tolist") else value for name, value in row.results.items()}
     pairs = {"key_values": list(row.key_values.items())}
+    own |= {MARK: row.mark(names)}
     all_of_it: Mapping[str, Any] = {**row.arrays, **results, **row.values, **row.about, **row.geometry, **pairs, **own}
     return {name: all_of_it.get(name) for name in names}
 

@@ -29,6 +29,7 @@ PROPERTIES = {
     "energy_per_atom": ("Energy per atom", "eV", "float"),
     "forces": ("Force on each atom, in the order of the sites", "eV/angstrom", "list"),
     "stress": ("Stress in Voigt order xx yy zz yz xz xy, negative under compression", "eV/angstrom^3", "list"),
+    "mlmat_own": ("Names that describe the structure or its method, and after / those of its result", None, "string"),
     "converged": ("Whether the relaxation converged", None, "boolean"),
     "initial_magnetic_moments": ("Initial magnetic moments of the sites", "bohr_magneton", "list"),
     "initial_charges": ("Initial charges of the sites", "elementary_charge", "list"),
@@ -89,10 +90,14 @@ def _standard(row: Row) -> dict[str, Any]:
 
 
 def _own(row: Row) -> Mapping[str, Any]:
+    from ase.calculators.calculator import all_properties
+
     moments, charges = row.atoms.get_initial_magnetic_moments(), row.atoms.get_initial_charges()
     initial = {"initial_magnetic_moments": moments, "initial_charges": charges}
     initial = {name: values for name, values in initial.items() if values.any()}
-    found = {**row.arrays, **row.facts(), **initial, **row.results}
+    # A key-value pair called energy is not the total energy of this cell.
+    facts = {name: value for name, value in row.facts().items() if name not in all_properties}
+    found = {**row.arrays, **facts, **initial, **row.results}
     # Names that begin with _ came from a provider, and keep its prefix; ours are last and win.
     order = sorted(found, key=lambda name: not name.startswith("_"))
     return {_prefixed(k): _plain(found[k]) for k in order if is_key(k) and found[k] is not None}

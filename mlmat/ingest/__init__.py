@@ -6,14 +6,16 @@ import os
 import sys
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
 from mlmat import provenance
 from mlmat.errors import MlmatError
 from mlmat.ingest._find import STDIN, Found, find_files
-from mlmat.ingest._read import about_file, lost_row, read_file, read_item
+from mlmat.ingest._members import is_table
+from mlmat.ingest._own import leave_out_known
+from mlmat.ingest._read import about_file, column_of, lost_row, read_file, read_item
 from mlmat.ingest._results import packed
 from mlmat.ingest._stdin import from_stdin
 from mlmat.ingest._work import Work, in_order, problem_of
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from mlmat.ingest._read import Part
     from mlmat.ingest._work import Progress
     from mlmat.store import Store
 
@@ -33,6 +36,9 @@ __all__ = ["Found", "Report", "find_files", "ingest", "read_file", "read_item"]
 
 #: Files and members whose rows one transaction writes, and seconds after which it writes fewer.
 FLUSH_FILES, FLUSH_EVERY = 2_000, 5.0
+#: Files of which it is said why nothing in them was taken, at most; and the outcomes that mean something was.
+REASONS = 3
+TAKEN = ("stored", "duplicate", "disordered", "flagged")
 
 
 @dataclass(slots=True)
@@ -40,7 +46,8 @@ class Report:
     """What an ingest did: files looked at, unchanged, passed over; members read; blocks by outcome; wall time in s.
 
     other counts members of archives, too; unchanged_members those of changed archives that were as before; results are
-    those that files brought along; problems: archives and tables of which not everything could be read, and why.
+    those that files brought along; problems: archives and tables of which not everything could be read, and why;
+    refused: why, for some of the files, when nothing of all that was named is a crystal.
     """
 
     files: int = 0
@@ -50,6 +57,7 @@ class Report:
     unchanged_members: int = 0
     results: int = 0
     problems: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
@@ -78,24 +86,31 @@ def ingest(
     limits = limits or Limits()
     found = find_files(paths, column)
     report = Report(files=len(found.files), other=found.other)
-    changed = found.files if again else _changed(store, found.files)
+    changed = found.files if again else _changed(store, found.files, column)
     report.unchanged = len(found.files) - len(changed)
+    part = from_stdin(stdin or sys.stdin.buffer, stdin_name, limits) if STDIN in changed else None
     if changed:
-        part = from_stdin(stdin or sys.stdin.buffer, stdin_name, limits) if STDIN in changed else None
         work = Work(changed, column, limits, time_limit, part)
         _read(store, work, report, processes, progress(len(changed)) if progress else None)
         report.other += work.other
+    if not any(report.outcomes.get(outcome) for outcome in TAKEN):
+        report.refused = store.refused(_named(found.files, part), REASONS)
     report.seconds = time.monotonic() - start
     return report
 
 
-def _changed(store: Store, files: list[str]) -> list[str]:
+def _changed(store: Store, files: list[str], column: str | None) -> list[str]:
     """The files that the ledger does not hold as they are, in the order given; standard input is always new."""
-    changed = set(store.changed_files(_table(files)))
+    changed = set(store.changed_files(_table(files, column)))
     return [file for file in files if file == STDIN or clean(file) in changed]
 
 
-def _table(files: list[str]) -> pa.Table:
+def _named(files: list[str], part: Part | None) -> list[tuple[str, str | None]]:
+    """Path and member of each file as the ledger has them; of standard input, what came this time."""
+    return [(clean(f), clean(part.name or "") if part and f == STDIN else None) for f in files]
+
+
+def _table(files: list[str], column: str | None) -> pa.Table:
     import pyarrow as pa
 
     stats = [about_file(file) for file in files]
@@ -104,6 +119,9 @@ def _table(files: list[str]) -> pa.Table:
             "path": pa.array([s["path"] for s in stats], pa.string()),
             "size": pa.array([s["file_size"] for s in stats], pa.int64()),
             "mtime_ns": pa.array([s["file_mtime_ns"] for s in stats], pa.int64()),
+            "column_read": pa.array(
+                [column_of(column) if column and is_table(f, column) else None for f in files], pa.string()
+            ),
         }
     )
 
@@ -129,6 +147,14 @@ def _nobody(*_: int, **__: int) -> None:
 def _record(store: Store, work: Work, results: Iterable[tuple[Any, Any]], report: Report) -> None:
     """Write rows under a run of their own, a transaction every few seconds, so that a kill costs little."""
     run = provenance.new_run("ingest")
+    who = f"process {run['pid']} on {run['host']}, since {run['started_at']:%Y-%m-%d %H:%M} UTC"
+    with store.archive_reader(who) if work.has_containers else nullcontext():
+        _record_alone(store, run, work, results, report)
+
+
+def _record_alone(
+    store: Store, run: dict[str, Any], work: Work, results: Iterable[tuple[Any, Any]], report: Report
+) -> None:
     store.start_run(run)
     try:
         _write(store, run["run_id"], work, results, report)
@@ -164,6 +190,7 @@ def _flush(
     now = provenance.now()
     for row in batch:
         row |= {"source_id": provenance.new_id(), "current": True, "run_id": run_id, "ingested_at": now}
+    leave_out_known(store, batch)
     imported = packed(batch, run_id)
     found = [s for row in batch if (s := row.pop("structure")) is not None]
     counts = store.add_sources(

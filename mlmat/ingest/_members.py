@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,10 +38,20 @@ class Broken:
     outcome: Refusal
     sha256: str
 
+    @property
+    def final(self) -> bool:
+        """Whether it would be the same again."""
+        return bool(self.sha256)
+
 
 def container_of(path: str, column: str | None) -> Container | None:
     """The container that reads a file of this name, or None. A table without a column is one that says so."""
     return container_for(path, column=column is not None) or container_for(path, column=True)
+
+
+def is_table(path: str, column: str | None) -> bool:
+    """Whether a file of this name is read as a table with this column."""
+    return column is not None and getattr(container_of(path, column), "COLUMN", False)
 
 
 def stream(path: str, column: str | None, limits: Limits) -> Iterator[Member | Note | Broken]:
@@ -72,14 +82,10 @@ def _named_apart(members: Iterator[Member], path: str) -> Iterator[Member | Note
             other += 1
             continue
         times = seen[hash(member.name)] = seen.get(hash(member.name), 0) + 1
-        yield member if times == 1 else _renamed(member, f"{member.name}#{times}")
+        yield member if times == 1 else replace(member, name=f"{member.name}#{times}")
     yield Note(other=other)
     if not seen:
         yield Broken(EMPTY, "unreadable", sha256_of(path))
-
-
-def _renamed(member: Member, name: str) -> Member:
-    return Member(name, member.data, member.file, member.key_values, member.error, member.outcome)
 
 
 def sha256_of(path: str) -> str:

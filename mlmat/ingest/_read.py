@@ -16,6 +16,7 @@ from mlmat.errors import ReadError
 from mlmat.ingest._results import results_of
 from mlmat.provenance import clean
 from mlmat.reader import Block, Limits, read
+from mlmat.reader._mark import apart
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,8 @@ class Part:
     """A member of a container, or standard input, on its way to a reader.
 
     name: None for the container as a whole, when it cannot be read; number: its place, from 0; size: of the container
-    in bytes; mtime_ns: None while the container is not read to its end; sha256: where it is known already.
+    in bytes; mtime_ns: None while the container is not read to its end; sha256: where it is known already; column: of
+    the table that it is a row of.
     """
 
     path: str
@@ -43,6 +45,7 @@ class Part:
     outcome: Refusal = "unreadable"
     mtime_ns: int | None = None
     sha256: str = ""
+    column: str | None = None
 
 
 def read_item(item: str | Part, limits: Limits) -> list[dict[str, Any]]:
@@ -69,7 +72,7 @@ def _read_part(part: Part, limits: Limits) -> Iterator[dict[str, Any]]:
         else _blocks(part.file, part.data, limits)
     )
     for block in blocks:
-        yield row_of(about, block, part.key_values)
+        yield row_of(about, block, part.key_values, part.column)
 
 
 def _blocks(name: str, data: bytes, limits: Limits) -> Iterator[Block]:
@@ -117,12 +120,21 @@ def describe(error: Exception) -> str:
     return (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
 
 
-def row_of(about: dict[str, Any], block: Block, beside: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The row of a block; beside: key-value pairs that the container has for it."""
+def column_of(name: str) -> str:
+    """What `parser` says, at its end, of a row of a table: the same row of another column is another reading."""
+    return f"column {clean(name)}"
+
+
+def row_of(
+    about: dict[str, Any], block: Block, beside: Mapping[str, Any] | None = None, column: str | None = None
+) -> dict[str, Any]:
+    """The row of a block; beside: key-value pairs that the container has for it; column: of the table it is from."""
     from mlmat.structure import to_row
 
     structure = to_row(block.atoms) if block.atoms is not None else None
     results, problems = results_of(block) if structure else ({}, [])
+    pairs, exported = apart(beside or {})
+    of_block, of_it = apart(block.key_values)
     return {
         **about,
         "block": clean(block.name),
@@ -133,10 +145,11 @@ def row_of(about: dict[str, Any], block: Block, beside: Mapping[str, Any] | None
         "structure_id": structure["structure_id"] if structure else None,
         "chemical_formula": block.formula,
         "declared_formula": clean(block.declared_formula) if block.declared_formula else None,
-        "parser": block.parser,
+        "parser": ", ".join(filter(None, [block.parser, column_of(column) if column is not None else ""])),
         "block_sha256": hashlib.sha256(block.text.encode("utf-8", "replace")).hexdigest(),
         "content": clean(block.text),
-        "key_values": _pairs({**(beside or {}), **block.key_values}),
+        "key_values": _pairs(pairs | of_block),
+        "exported": of_it or exported,
         "structure": structure,
         "results": results,
     }
@@ -156,7 +169,7 @@ def lost_row(item: str | Part, lost: Lost) -> dict[str, Any]:
     """The row of an item that took its process along; its hash says whether it is still the same the next time."""
     block = Block("", 0, "", "unreadable", f"reading it {lost.reason}")
     if isinstance(item, Part):
-        return row_of(about_part(item), block, item.key_values)
+        return row_of(about_part(item), block, item.key_values, item.column)
     about = about_file(item)
     with suppress(OSError, ReadError):
         about |= _identity(_content(item, Limits()))

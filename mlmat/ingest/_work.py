@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mlmat.ingest._find import STDIN
-from mlmat.ingest._members import Broken, Note, container_of, sha256_of
+from mlmat.ingest._members import Broken, Note, container_of, is_table
 from mlmat.ingest._read import Part, about_file
 from mlmat.isolation import Lost, isolated_stream
+from mlmat.provenance import clean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,7 +29,8 @@ _BYTES_A_FILE = 4_000
 class Progress:
     """A container on its way: members handed out, members whose rows came back.
 
-    begun: whether the store has heard of this reading of it before.
+    begun: whether the store has heard of this reading of it before; cut: whether something that may pass kept the rest
+    of it from being read, so that what is not seen is not gone and the next ingest tries again.
     """
 
     path: str
@@ -38,6 +40,7 @@ class Progress:
     back: int = 0
     ended: bool = False
     begun: bool = False
+    cut: bool = False
 
     @property
     def done(self) -> bool:
@@ -87,7 +90,7 @@ class Work:
                 continue
             announced += self._announce(state.given + 1 - announced)
             yield self._part(state, one)
-        state.ended = True
+        state.ended = not state.cut
 
     def _announce(self, count: int) -> int:
         if count > 0:
@@ -98,12 +101,19 @@ class Work:
         number = state.given
         state.given += 1
         if isinstance(one, Lost):
-            one = Broken(f"reading it {one.reason}", "unreadable", sha256_of(state.path))
+            one = Broken(f"reading it {one.reason}", "unreadable", "")
+        state.cut |= not one.final
         if isinstance(one, Broken):
-            return Part(state.path, number, None, state.size, error=one.reason, outcome=one.outcome, sha256=one.sha256)
-        return Part(
-            state.path, number, one.name, state.size, one.file, one.data, one.key_values, one.error, one.outcome
-        )
+            column = self.column if is_table(state.path, self.column) else None
+            return Part(state.path, number, None, state.size, error=one.reason, outcome=one.outcome, sha256=one.sha256,
+                        column=column)  # fmt: skip
+        return Part(state.path, number, one.name, state.size, one.file, one.data, one.key_values, one.error,
+                    one.outcome, column=one.column)  # fmt: skip
+
+    @property
+    def has_containers(self) -> bool:
+        """Whether one of the files is a container."""
+        return any(container_of(path, self.column) is not None for path in self.files)
 
     def back(self, item: str | Part) -> int:
         """The rows of an item came back; the number of members that it was."""
@@ -139,7 +149,7 @@ def key_of(item: str | Part) -> Key:
 
 def problem_of(item: str | Part) -> list[str]:
     """What keeps a container from being read, in one line, for an item that says so."""
-    return [f"{item.path}: {item.error}"] if isinstance(item, Part) and item.name is None else []
+    return [f"{clean(item.path)}: {item.error}"] if isinstance(item, Part) and item.name is None else []
 
 
 def in_order(

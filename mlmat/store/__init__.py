@@ -232,6 +232,10 @@ class Store(Reading):
         """Be the one driver of a method. Raises StoreLocked, naming who is at work."""
         return _drivers.driver(self.folder, method_id, who)
 
+    def archive_reader(self, who: str) -> AbstractContextManager[None]:
+        """Be the one who reads containers into this store. Raises StoreLocked, naming who does so already."""
+        return _drivers.archive_reader(self.folder, who)
+
     def drivers(self) -> list[str]:
         """Who is at work on this store: one line for each living driver."""
         return _drivers.at_work(self.folder)

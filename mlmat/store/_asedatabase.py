@@ -16,7 +16,7 @@ from mlmat.errors import UsageError
 from mlmat.store import _aserow, _asewrite
 from mlmat.store._asefetch import fetch
 from mlmat.store._aseselect import Selection
-from mlmat.store._asetables import GIVEN, Runners, rows_sql
+from mlmat.store._asetables import GIVEN, Runners, only_computed, rows_sql
 from mlmat.store._connection import rows
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class AseDatabase(Database):  # type: ignore[misc]
     type = "duckdb"
 
     def __init__(self, store: Store, method: str | None = None, *, create: bool = False, serial: bool = False) -> None:
-        """The rows with the results of one method, or of the latest; create: make the file where there is none.
+        """The rows with the results of one method, or as `mlmat.store.asedb` says; create: make a missing file.
 
         Raises UsageError for a method that the store does not have.
         """
@@ -98,6 +98,10 @@ class AseDatabase(Database):  # type: ignore[misc]
 
     # -- reading ---------------------------------------------------------------------------------
 
+    def _whose(self, con: duckdb.DuckDBPyConnection) -> str | None:
+        """The method whose results the rows have; None for the latest of several."""
+        return self._method or only_computed(con)
+
     def _select(
         self,
         keys: Sequence[str],
@@ -113,20 +117,20 @@ class AseDatabase(Database):  # type: ignore[misc]
         """Rows in the order asked for, a thousand with each opening of the file; whole ones, whatever columns says."""
         self._flush()
         with self._reading() as con:
-            runners = Runners(con)
-            selection = Selection(runners, keys, cmps, self._method)
+            runners, method = Runners(con), self._whose(con)
+            selection = Selection(runners, keys, cmps, method)
             query = ("EXPLAIN " if explain else "") + selection.rows(sort, limit, offset)
             if verbosity == 2:
                 print(query, selection.parameters)
             plan = con.sql(query, params=selection.parameters).to_arrow_table()
-            found = [] if explain else fetch(con, plan.slice(0, CHUNK), self._method, runners, data=include_data)
+            found = [] if explain else fetch(con, plan.slice(0, CHUNK), method, runners, data=include_data)
         if explain:
             yield from ({"explain": tuple(row.values())} for row in plan.to_pylist())
             return
         yield from map(_row, found)
         for start in range(CHUNK, len(plan), CHUNK):
             with self._reading() as con:
-                found = fetch(con, plan.slice(start, CHUNK), self._method, Runners(con), data=include_data)
+                found = fetch(con, plan.slice(start, CHUNK), method, Runners(con), data=include_data)
             yield from map(_row, found)
 
     def _get_row(self, id: int) -> Any:
@@ -135,10 +139,10 @@ class AseDatabase(Database):  # type: ignore[misc]
         if id in self._waiting:
             return _row(_asewrite.unwritten(self._waiting[id]))
         with self._reading() as con:
-            runners = Runners(con)
-            selection = Selection(runners, [], [("id", "=", id)], self._method)
+            runners, method = Runners(con), self._whose(con)
+            selection = Selection(runners, [], [("id", "=", id)], method)
             plan = con.sql(selection.rows(), params=selection.parameters).to_arrow_table()
-            found = fetch(con, plan, self._method, runners)
+            found = fetch(con, plan, method, runners)
         if not found:
             raise KeyError(f"no row {id}")
         self._last = _row(_asewrite.with_note(found[0], self._notes.get(id)))
@@ -153,7 +157,7 @@ class AseDatabase(Database):  # type: ignore[misc]
             return self._count(con, keys, cmps)
 
     def _count(self, con: duckdb.DuckDBPyConnection, keys: Sequence[str], cmps: Sequence[Any]) -> int:
-        selection = Selection(Runners(con), keys, cmps, self._method)
+        selection = Selection(Runners(con), keys, cmps, self._whose(con))
         return int(rows(con, selection.count(), selection.parameters)[0][0])
 
     def get_all_key_names(self) -> set[str]:

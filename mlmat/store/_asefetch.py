@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmat.store._aserow import as_value, from_columns, geometry, is_key, shaped
+from mlmat.store._aserow import as_value, from_columns, geometry, is_key, said_value, shaped, unpacked
 from mlmat.store._asetables import Runners, calculator_sql, history_sql, picked_sql, said_sql
 from mlmat.store._columns import quoted
 
@@ -32,7 +32,7 @@ def fetch(
     """
     con.register("wanted", plan)
     written = _by(con, f"SELECT a.* {'' if data else 'EXCLUDE (data)'} FROM ase_row AS a SEMI JOIN wanted USING (id)")
-    found = _Found(con, method, runners)
+    found = _Found(con, method, runners, data=data)
     rows = (_row(plan_row, written.get(plan_row["id"]), found) for plan_row in plan.to_pylist())
     return [row for row in rows if row is not None]
 
@@ -40,7 +40,10 @@ def fetch(
 class _Found:
     """What the store knows of the structures of a chunk, each by structure_id."""
 
-    def __init__(self, con: duckdb.DuckDBPyConnection, method: str | None, runners: Runners) -> None:
+    def __init__(
+        self, con: duckdb.DuckDBPyConnection, method: str | None, runners: Runners, *, data: bool = True
+    ) -> None:
+        self.data = data
         self.structures = _by(con, f"SELECT s.* FROM structure AS s {_SEMI.format('s.structure_id')}", "structure_id")
         self.history = _by(con, history_sql(_SEMI.format("h.structure_id")), "structure_id")
         self.said = _by(con, said_sql(_SEMI.format("s.structure_id")), "structure_id")
@@ -140,7 +143,10 @@ def _row(plan: dict[str, Any], written: dict[str, Any] | None, found: _Found) ->
         return None
     else:
         row = _of_structure(plan["id"], structure, found.history.get(name, {}), written)
-    given = {} if plan["written"] else _said(structure, found.said.get(name))
+    said = None if plan["written"] else found.said.get(name)
+    given = {} if plan["written"] else _said(structure, said)
+    if found.data and said is not None and (rest := _unsayable(said)):
+        row["data"] = rest | unpacked(row.get("data"))
     if result is not None:
         # A row that was written may list the atoms of its structure in another order or orientation.
         alike = not plan["written"] or (structure is not None and _alike(row, structure))
@@ -200,7 +206,7 @@ def _alike(row: dict[str, Any], structure: dict[str, Any]) -> bool:
 
 def _said(structure: dict[str, Any] | None, said: dict[str, Any] | None) -> dict[str, Any]:
     """Pairs from the file and of the structure itself."""
-    pairs = {key: as_value(text) for key, text in (said["key_values"] if said else []) if is_key(key)}
+    pairs = {key: said_value(text) for key, text in (said["key_values"] if said else []) if is_key(key)}
     if structure is None:
         return pairs
     name, symbol = structure["structure_id"], structure["space_group_symbol"]
@@ -209,6 +215,11 @@ def _said(structure: dict[str, Any] | None, said: dict[str, Any] | None) -> dict
     if symbol is not None:
         pairs |= {"space_group": symbol, "space_group_number": structure["space_group_it_number"]}
     return pairs
+
+
+def _unsayable(said: dict[str, Any]) -> dict[str, Any]:
+    """What a file says under names that ASE keeps to itself: data, not pairs."""
+    return {key: said_value(text) for key, text in said["key_values"] if not is_key(key)}
 
 
 def _pairs_of(result: dict[str, Any], values: dict[str, Any] | None) -> dict[str, Any]:

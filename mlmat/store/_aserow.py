@@ -41,6 +41,11 @@ def as_value(text: str) -> int | float | bool | str:
     return value
 
 
+def said_value(text: str) -> int | float | bool | str:
+    """What a text of a file's key-value pairs stands for: there, truths are written as in SQL."""
+    return text == "true" if text in ("true", "false") else as_value(text)
+
+
 def is_key(key: str) -> bool:
     """Whether ASE takes this as a key of its own: a word that means nothing else to it."""
     from ase.db.core import reserved_keys, word

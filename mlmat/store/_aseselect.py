@@ -159,7 +159,7 @@ class Selection:
                 parts.append(_shown(f"{self._join(f'x{at}', quoted('result_' + runner), on)}.{quoted(key)}"))
         if is_key(key):
             self._join("k", f"({said_sql()})", "k.structure_id = y.structure_id AND NOT y.written")
-            parts.append(f"k.key_values[{name}]")
+            parts.append(_shown(f"k.key_values[{name}]"))
         return f"coalesce({', '.join(parts)}, NULL)"
 
     def _given_pair(self, key: str) -> list[str]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mlmat.store._aserow import is_key
 from mlmat.store._columns import quoted, runner_tables, types
+from mlmat.store._connection import rows
 from mlmat.store._structures import outcomes
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 #: How the path of a row's entry in table `source` begins; its number follows.
 FACE = "asedb:"
+#: The runner of results that came with files.
+IMPORTED = "imported"
 #: Keys of pairs that the face itself gives to rows that were not written through it.
 GIVEN = ("structure_id", "space_group", "space_group_number", "method", "converged")
 _SCALAR = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|BOOLEAN|VARCHAR)")
@@ -65,21 +68,33 @@ def _masses() -> list[float]:
     return [float(mass) for mass in atomic_masses]
 
 
+def only_computed(con: duckdb.DuckDBPyConnection) -> str | None:
+    """The id of the method whose results a runner computed, where there is exactly one."""
+    query = (
+        "SELECT DISTINCT r.method_id FROM result AS r JOIN method USING (method_id) "
+        f"WHERE r.status = 'ok' AND runner <> '{IMPORTED}' LIMIT 2"
+    )
+    found = rows(con, query)
+    return str(found[0][0]) if len(found) == 1 else None
+
+
 def picked_sql(method: str | None, only: str = "") -> str:
     """The result that counts for each structure: the latest ok one, of a method where one was asked for.
 
-    What a runner returned for a structure that it relaxed is about the relaxed one. only: a SEMI JOIN over
-    structure_id.
+    Without a method those that came with files count only where nothing was computed. What a runner returned for a
+    structure that it relaxed is about the relaxed one. only: a SEMI JOIN over structure_id.
     """
     return f"""
         SELECT * FROM (
-            SELECT r.*, r.structure_id AS handed_in, coalesce(p.structure_id, r.structure_id) AS about
-            FROM result AS r
+            SELECT r.*, r.structure_id AS handed_in, coalesce(p.structure_id, r.structure_id) AS about,
+                m.runner = '{IMPORTED}' AS imported
+            FROM result AS r JOIN method AS m USING (method_id)
+            ANTI JOIN (SELECT source_id FROM source WHERE NOT current) AS gone USING (source_id)
             LEFT JOIN (SELECT result_id, structure_id FROM produced WHERE role = 'relaxed') AS p USING (result_id)
             WHERE r.status = 'ok' {"AND r.method_id = $method" if method else ""}
         ) AS r {only}
         QUALIFY row_number() OVER (PARTITION BY about
-            ORDER BY energy IS NOT NULL DESC, run_id DESC NULLS LAST, finished_at DESC, result_id DESC) = 1
+            ORDER BY energy IS NOT NULL DESC, imported, run_id DESC NULLS LAST, finished_at DESC, result_id DESC) = 1
     """
 
 
@@ -98,12 +113,22 @@ def history_sql(only: str = "") -> str:
 
 
 def said_sql(only: str = "") -> str:
-    """Key-value pairs that came with a structure: those of its oldest entry that has any."""
+    """Key-value pairs that came with a structure: those of its oldest entry that has any.
+
+    A relaxed structure that no file gave has those of the structure that was handed in.
+    """
     return f"""
-        SELECT structure_id, arg_min(key_values, source_id) AS key_values FROM source AS s {only}
-        WHERE current AND structure_id IS NOT NULL AND cardinality(key_values) > 0
-            AND NOT starts_with(path, '{FACE}')
-        GROUP BY structure_id
+        WITH entry AS (
+            SELECT structure_id, key_values, source_id FROM source
+            WHERE current AND structure_id IS NOT NULL AND cardinality(key_values) > 0
+                AND NOT starts_with(path, '{FACE}')
+        )
+        SELECT structure_id, arg_min(key_values, (inherited, source_id)) AS key_values FROM (
+            SELECT *, false AS inherited FROM entry
+            UNION ALL
+            SELECT p.structure_id, e.key_values, e.source_id, true
+            FROM produced AS p JOIN entry AS e ON e.structure_id = p.parent_id WHERE p.role = 'relaxed'
+        ) AS s {only} GROUP BY structure_id
     """
 
 

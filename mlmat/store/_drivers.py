@@ -13,17 +13,30 @@ from mlmat.store._connection import try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 
-@contextmanager
-def driver(folder: Path, method_id: str, who: str) -> Iterator[None]:
+def driver(folder: Path, method_id: str, who: str) -> AbstractContextManager[None]:
     """Be the one driver of a method. Raises StoreLocked, naming who is at work."""
-    folder.mkdir(parents=True, exist_ok=True)
-    fd = os.open(folder / f"method-{method_id}.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    return _alone(folder / f"method-{method_id}.lock", who, "this method is being computed already by")
+
+
+def archive_reader(folder: Path, who: str) -> AbstractContextManager[None]:
+    """Be the one who reads containers into this store. Raises StoreLocked, naming who does so already.
+
+    The ledger holds how far one reading of a container has come, not two.
+    """
+    return _alone(folder / "archives.lock", who, "archives are being read into this store already by")
+
+
+@contextmanager
+def _alone(lock: Path, who: str, what: str) -> Iterator[None]:
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         if not _locked_soon(fd):
-            raise StoreLocked(f"this method is being computed already by {_said(fd)}; let it finish or stop it")
+            raise StoreLocked(f"{what} {_said(fd)}; let it finish or stop it")
         os.ftruncate(fd, 0)
         os.pwrite(fd, who.encode(), 0)
         yield

@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mlmat.frame import pack, unpack
+from mlmat.store._aligned import aligned, alignments
 from mlmat.store._connection import rows
 from mlmat.store._results import add_row, merge
 from mlmat.store._structures import add as add_blocks
-from mlmat.store._structures import geometry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     import duckdb
     import pyarrow as pa
-
-#: How far atoms and cell vectors of two descriptions may lie apart to be the same, in Å: more than what ids leave open.
-SAME = 1e-3
 
 
 def add(
@@ -60,38 +55,6 @@ def _add_results(
             add_row(con, "method", method)
     kept = set(table["result_id"].to_pylist())
     own = {row["result_id"]: row for row in own_geometry if row["result_id"] in kept}
-    found = {name: _as_stored(con, rows, own) for name, rows in unpack(values).items()}
-    return merge(con, [pack({"result": table.drop_columns(["source_id"]), **found})])
-
-
-def _as_stored(con: duckdb.DuckDBPyConnection, values: pa.Table, own: Mapping[str, Mapping[str, Any]]) -> pa.Table:
-    """Values in the atom order and orientation in which the store holds their structures."""
-    import pyarrow as pa
-
-    ids = sorted({row["structure_id"] for row in own.values()})
-    stored = {row["structure_id"]: row for row in geometry(con, ids).to_pylist()}
-    differ = {key for key, row in own.items() if not _same(row, stored[row["structure_id"]])}
-    if not differ:
-        return values
-    renewed = [
-        _renewed(row, own[row["result_id"]], stored) if row["result_id"] in differ else row
-        for row in values.to_pylist()
-    ]
-    return pa.Table.from_pylist(renewed, schema=values.schema)
-
-
-def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two descriptions of a crystal have the same atom order, lattice images aside, and orientation."""
-    names = ("lattice_vectors", "cartesian_site_positions")
-    return list(one["atomic_numbers"]) == list(other["atomic_numbers"]) and all(
-        np.allclose([list(v) for v in one[name]], [list(v) for v in other[name]], rtol=0, atol=SAME) for name in names
-    )
-
-
-def _renewed(
-    row: Mapping[str, Any], own: Mapping[str, Any], stored: Mapping[str, Mapping[str, Any]]
-) -> Mapping[str, Any]:
-    from mlmat.alignment import realigned
-    from mlmat.structure import from_row
-
-    return realigned(row, from_row(own), from_row(stored[own["structure_id"]]))
+    differ = alignments(con, own)
+    found = {name: aligned(table, differ) for name, table in unpack(values).items()}
+    return merge(con, [pack({"result": table, **found})])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import QueryError, StoreError
-from mlmat.store import _drivers, _journal, _results, _structures
+from mlmat.store import _about, _drivers, _journal, _results, _structures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -112,7 +112,12 @@ class Reading:
     def show(self, structure_id: str) -> dict[str, Any]:
         """All there is about one structure. Raises StoreError for an unknown id."""
         with self._reading() as con:
-            return _structures.provenance_of(con, _structures.resolve(con, structure_id))
+            return _about.provenance_of(con, _structures.resolve(con, structure_id))
+
+    def refused(self, files: Sequence[tuple[str, str | None]], limit: int) -> list[str]:
+        """Why nothing in these files (path; member, or None for all) is a crystal, for some; none where one is."""
+        with self._reading() as con:
+            return _about.refused(con, files, limit)
 
     def status(self) -> dict[str, Any]:
         """Blocks by outcome, results by method, failures by class, drivers at work and bytes that wait in journals."""

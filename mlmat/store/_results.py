@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import QueryError, StoreError, UsageError
 from mlmat.frame import unpack
+from mlmat.store._aligned import aligned, alignments, known_twice, relaxed_rows
 from mlmat.store._columns import RESERVED, TABLES, fit_table, insert, one_spelling, quoted, types
 from mlmat.store._connection import rows
 from mlmat.store._schema import views
@@ -113,17 +114,24 @@ def merge(con: duckdb.DuckDBPyConnection, frames: Iterable[bytes]) -> int:
 
 def _merge(con: duckdb.DuckDBPyConnection, frames: Iterable[bytes]) -> int:
     parts: dict[str, list[pa.Table]] = {}
+    made: list[tuple[pa.Table, pa.Table]] = []
     for frame in frames:
-        for name, table in unpack(frame).items():
+        found = unpack(frame)
+        if "structure" in found and "produced" in found:
+            made.append((found["structure"], found["produced"]))
+        for name, table in found.items():
             parts.setdefault(name, []).append(table)
     con.execute("CREATE OR REPLACE TEMP TABLE fresh_result AS FROM result LIMIT 0")
     fresh = sum(_merge_results(con, table) for table in _joined(parts.pop("result", [])))
+    known = known_twice(con, (table for table, _ in made))
     for table in _joined(parts.pop("structure", [])):
         add_structures(con, table)
+    # What is stored may list the atoms of a relaxed structure in another order than the runner did, or turned.
+    differ = alignments(con, relaxed_rows(made, known)) if known else {}
     for table in _joined(parts.pop("produced", [])):
         _add_fresh(con, "produced", table, "result_id, role")
     for name, tables in parts.items():
-        _merge_values(con, name.removeprefix("values:"), tables)
+        _merge_values(con, name.removeprefix("values:"), [aligned(table, differ) for table in tables])
     return fresh
 
 

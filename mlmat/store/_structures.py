@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlmat.errors import StoreError
 from mlmat.store._columns import insert
@@ -24,19 +24,21 @@ GEOMETRY = (
 
 
 def changed_files(con: duckdb.DuckDBPyConnection, files: pa.Table) -> list[str]:
-    """Of the files (path, size, mtime_ns) those that the ledger does not hold as they are.
+    """Of the files (path, size, mtime_ns, column_read) those that the ledger does not hold as they are.
 
     A file that could not even be opened has no hash there: it is tried again, because permissions and disks recover. A
-    container that was not read to its end has no time there, and is tried again, too.
+    container that was not read to its end has no time there, and is tried again, too. column_read: how `parser` ends
+    where the column was read that is asked for; NULL for what is no table.
     """
     con.register("files", files)
     found = rows(
         con,
         """
         SELECT path FROM files
-        ANTI JOIN (SELECT DISTINCT path, file_size, file_mtime_ns FROM source
+        ANTI JOIN (SELECT DISTINCT path, file_size, file_mtime_ns, parser FROM source
                    WHERE current AND (file_sha256 <> '' OR member IS NOT NULL)) AS s
         ON files.path = s.path AND files.size = s.file_size AND files.mtime_ns = s.file_mtime_ns
+            AND (column_read IS NULL OR parser = column_read OR ends_with(parser, ', ' || column_read))
         """,
     )
     return [path for (path,) in found]
@@ -50,6 +52,11 @@ _FINDINGS = """list(hash(
 ) ORDER BY block_index)"""
 #: A member, or '' for a file that is none, to compare with.
 _MEMBER = "coalesce(member, '')"
+#: A block for people: path, member and name. Standard input without a name has its hash as member, which tells nobody.
+FILE = """CASE WHEN path = '-'
+    THEN 'standard input' || coalesce(' (' || nullif(regexp_replace(member, '^[0-9a-f]{12}$', ''), '') || ')', '')
+    ELSE path || coalesce('!' || member, '') END"""
+PLACE = f"{FILE} || coalesce(' [' || nullif(block, '') || ']', '')"
 #: In place of the time of a container that is being read: on the rows of this reading, and on those of earlier ones.
 _READING, _BEFORE = -1, -2
 
@@ -124,12 +131,10 @@ def _retire(con: duckdb.DuckDBPyConnection, containers: bool) -> None:
 def _say_who_was_first(con: duckdb.DuckDBPyConnection) -> None:
     """Outcome and reason of the blocks whose structure was gained or lost by another block just now."""
     con.execute(
-        """
+        f"""
         CREATE OR REPLACE TEMP TABLE first AS
         SELECT structure_id, min(source_id) AS source_id,
-            'same structure as ' || arg_min(
-                path || coalesce('!' || member, '') || coalesce(' [' || nullif(block, '') || ']', ''), source_id
-            ) AS text
+            'same structure as ' || arg_min({PLACE}, source_id) AS text
         FROM source SEMI JOIN affected USING (structure_id)
         WHERE current AND outcome IN ('stored', 'duplicate')
         GROUP BY structure_id
@@ -198,10 +203,13 @@ def add_structures(con: duckdb.DuckDBPyConnection, structures: pa.Table) -> None
 
 def resolve(con: duckdb.DuckDBPyConnection, prefix: str) -> str:
     """The full id for an id or its unambiguous beginning. Raises StoreError."""
-    prefix = prefix.strip().lower()
-    if not re.fullmatch(r"[0-9a-f]{1,64}", prefix):
+    text, prefix = prefix.strip(), prefix.strip().lower()
+    if not re.fullmatch(r"[0-9a-f]{4,64}", prefix):
+        formula = text if re.fullmatch(r"[A-Za-z0-9]+", text) else "O2Ti"
         raise StoreError(
-            f'{prefix!r} is not a structure id; ids are hexadecimal, see `mlmat sql "SELECT * FROM structure"`'
+            f"{text!r} is not a structure id: give at least 4 hexadecimal digits of one; by formula (elements in "
+            f'alphabetical order): mlmat sql "SELECT structure_id FROM structure '
+            f"WHERE chemical_formula_reduced = '{formula}'\""
         )
     found = rows(con, "SELECT structure_id FROM structure WHERE starts_with(structure_id, ?) LIMIT 2", [prefix])
     if len(found) == 1:
@@ -248,23 +256,6 @@ def condition(where: str | None) -> str:
         "LEFT JOIN (SELECT * EXCLUDE (structure_id), structure_id AS source_structure_id FROM source WHERE current) "
         f"AS source ON source.source_structure_id = structure.structure_id WHERE ({where}\n))"
     )
-
-
-def provenance_of(con: duckdb.DuckDBPyConnection, structure_id: str) -> dict[str, Any]:
-    """Everything that `mlmat show` prints of one structure, as tables of Python values."""
-    queries = {
-        "structure": "SELECT * FROM structure WHERE structure_id = ?",
-        "sources": "SELECT path, member, block, outcome, reason, warnings, parser, current, ingested_at FROM source "
-        "WHERE structure_id = ? ORDER BY source_id",
-        "made_by": "SELECT p.parent_id, p.role, m.method FROM produced AS p JOIN method AS m USING (method_id) "
-        "WHERE p.structure_id = ?",
-        "became": "SELECT p.structure_id, p.role, m.method FROM produced AS p JOIN method AS m USING (method_id) "
-        "WHERE p.parent_id = ?",
-        "results": "SELECT r.*, m.method, u.arguments AS command, r.result_id IN (SELECT result_id FROM current_result "
-        "WHERE structure_id = $1) AS is_current FROM result AS r JOIN method AS m USING (method_id) "
-        "LEFT JOIN run AS u USING (run_id) WHERE r.structure_id = $1 ORDER BY r.result_id",
-    }
-    return {name: con.sql(query, params=[structure_id]).to_arrow_table().to_pylist() for name, query in queries.items()}
 
 
 def atoms_of(table: pa.Table) -> Iterator[Atoms]:

@@ -13,10 +13,13 @@ Code that calls `ase.db.connect("x.duckdb")` needs one line before it, once in a
 `python -m mlmat.store.asedb db x.duckdb "Li,natoms<20"`, with whatever follows `ase` in place of `db …`.
 
 Rows are the structures that files and runners gave, and what was written through the face; `structure.id` and
-`ase_row.id` are their numbers. A structure has the energy (eV), forces (eV/Å), stress (eV/Å³) and scalars of the
-latest result about it (`asedb(method=…)`: of that method), with the method's name under the key `method` and the
-runner as `calculator`; what a runner found for a relaxed structure stands at the relaxed one. What is written here is
-a source for screens like a file. A file or result cannot be changed through the face, but every row takes key-value
+`ase_row.id` are their numbers. A structure has the energy (eV), forces (eV/Å), stress (eV/Å³) and scalars of one
+result about it, with the method's name under the key `method` and the runner as `calculator`: of the method asked for
+(`asedb(method=…)`), else of the only method that was computed in this store. Where several were, or none, it is the
+latest result, and one that came with a file only where nothing was computed for the structure. What a runner found for
+a relaxed structure stands at the relaxed one, which has the key-value pairs of the one handed in. Pairs whose name ASE
+keeps to itself, such as id, are in `row.data`. What is written here is a source for screens like a file. A file or
+result cannot be changed through the face, but every row takes key-value
 pairs and data.
 
 No call keeps the file open. In `with db:` writes and updates wait in memory for one transaction at the end (or at

@@ -1,12 +1,16 @@
 -- Members of containers, and what stands beside a structure in its file.
 
 ALTER TABLE source ADD COLUMN key_values MAP(VARCHAR, VARCHAR);
-COMMENT ON COLUMN source.key_values IS 'Key-value pairs of the file for this structure, as text; NULL where there are none. key_values[''gap'']::DOUBLE';
+COMMENT ON COLUMN source.key_values IS 'Key-value pairs of the file for this structure, as text; NULL where there are none. As a number: TRY_CAST(key_values[''gap''] AS DOUBLE)';
+COMMENT ON COLUMN source.parser IS 'Reader with its version; for a row of a table, the column that was read, too';
 COMMENT ON COLUMN source.path IS 'Absolute path of the file; - for standard input';
 COMMENT ON COLUMN source.member IS 'Member, when the file is an archive, a database or a table (the row); NULL for the archive as a whole';
 COMMENT ON COLUMN source.file_sha256 IS 'SHA-256 of the file, or of the member of an archive; empty when it could not be read';
 COMMENT ON COLUMN source.file_size IS 'Size of the file in bytes, also for its members';
 COMMENT ON COLUMN source.file_mtime_ns IS 'Modification time of the file in ns since 1970; below 0 while an archive has not been read to its end';
+
+ALTER TABLE result ADD COLUMN source_id UUID;
+COMMENT ON COLUMN result.source_id IS 'Block of the file that an imported result came with; NULL for those of runners';
 
 -- The ase.db face: a number for every structure, and what was written through it.
 

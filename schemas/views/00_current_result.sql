@@ -1,4 +1,5 @@
--- The result that counts for each structure (or external id) and method: the latest ok one, else the latest failure.
+-- The result that counts for each structure (and external id) and method: the latest ok one, else the latest failure.
+-- What came with a file counts while the file has it.
 CREATE OR REPLACE VIEW current_result AS
 SELECT * EXCLUDE (place)
 FROM (
@@ -8,13 +9,15 @@ FROM (
             -- Plain columns first: a filter on them then reaches the table.
             PARTITION BY
                 method_id,
-                CASE WHEN external_id IS NULL THEN structure_id END,
+                structure_id,
                 external_id,
                 CASE WHEN structure_id IS NULL AND external_id IS NULL THEN result_id END
             -- The driver's stamp on the run comes before the clocks of the workers.
             ORDER BY status = 'ok' DESC, run_id DESC NULLS LAST, finished_at DESC, result_id DESC
         ) AS place
     FROM result
+    -- Those that do not count any more are few, and a filter passes this join on its way to the table.
+    ANTI JOIN (SELECT source_id FROM source WHERE NOT current) AS gone USING (source_id)
 )
 WHERE place = 1;
 COMMENT ON VIEW current_result IS 'The result that counts for each structure and method: the latest ok one, else the latest failure';

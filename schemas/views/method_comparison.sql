@@ -7,6 +7,11 @@ WITH ok AS (
     JOIN structure AS s USING (structure_id)
     JOIN method AS m USING (method_id)
     WHERE r.status = 'ok' AND r.energy IS NOT NULL AND r.converged IS NOT FALSE
+    -- A file may bring several results of one structure: the latest counts here.
+    QUALIFY row_number() OVER (
+        PARTITION BY r.structure_id, r.method_id
+        ORDER BY r.run_id DESC NULLS LAST, r.finished_at DESC, r.result_id DESC
+    ) = 1
 ),
 pair AS (
     SELECT

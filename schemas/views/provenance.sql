@@ -1,5 +1,5 @@
 -- One row for each result: where the structure came from, and who computed it, where, when and with what.
--- A structure that a runner returned has the file of the structure it was relaxed from, through any number of generations.
+-- What came with a file has that file; a structure that a runner returned has the file of the structure it was relaxed from, through any number of generations.
 CREATE OR REPLACE VIEW provenance AS
 WITH RECURSIVE origin AS (
     SELECT structure_id, path, member, block, parser, file_sha256
@@ -40,12 +40,12 @@ SELECT
     m.dtype,
     m.runner,
     m.runner_version,
-    coalesce(a.path, b.path) AS path,
-    coalesce(a.member, b.member) AS member,
-    coalesce(a.block, b.block) AS block,
-    coalesce(a.parser, b.parser) AS parser,
-    coalesce(a.file_sha256, b.file_sha256) AS file_sha256,
-    CASE WHEN a.path IS NULL THEN parent.parent_id END AS parent_id,
+    coalesce(own.path, a.path, b.path) AS path,
+    coalesce(own.member, a.member, b.member) AS member,
+    coalesce(own.block, a.block, b.block) AS block,
+    coalesce(own.parser, a.parser, b.parser) AS parser,
+    coalesce(own.file_sha256, a.file_sha256, b.file_sha256) AS file_sha256,
+    CASE WHEN own.path IS NULL AND a.path IS NULL THEN parent.parent_id END AS parent_id,
     u.started_at AS run_started_at,
     u.user_name,
     u.arguments AS command,
@@ -66,13 +66,14 @@ FROM result AS r
 LEFT JOIN structure AS s USING (structure_id)
 LEFT JOIN method AS m USING (method_id)
 LEFT JOIN run AS u USING (run_id)
-LEFT JOIN origin AS a ON a.structure_id = r.structure_id
+LEFT JOIN source AS own ON own.source_id = r.source_id
+LEFT JOIN origin AS a ON a.structure_id = r.structure_id AND r.source_id IS NULL
 LEFT JOIN parent ON parent.structure_id = r.structure_id
 LEFT JOIN ancestor AS b ON b.structure_id = r.structure_id
 ORDER BY r.result_id;
 COMMENT ON VIEW provenance IS 'One row for each result: file, block, parser, run, versions, weights, host, seconds';
 COMMENT ON COLUMN provenance.energy IS 'Total energy of the cell in eV';
-COMMENT ON COLUMN provenance.path IS 'File that the structure, or the structure it was relaxed from, came from';
+COMMENT ON COLUMN provenance.path IS 'File that the result came with; else that the structure, or the structure it was relaxed from, came from';
 COMMENT ON COLUMN provenance.parent_id IS 'The structure it was relaxed from, when no file gave it';
 COMMENT ON COLUMN provenance.seconds IS 'Wall time in s; in a batch, its share of the batch';
 COMMENT ON COLUMN provenance.formula IS 'Reduced formula';

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import zipfile
@@ -11,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hand_made_containers import NAMES, SIZES, make, make_tar, make_zip
+from hand_made_containers import NAMES, SIZES, make, make_csv, make_tar, make_zip
 from small_cifs import cif, everything, run
 from test_isolation import waited
 
-from mlmat.errors import MlmatError
+from mlmat.errors import MlmatError, StoreLocked
+from mlmat.ingest import ingest
 from mlmat.store import Store, open_store
 
 LEDGER = """
@@ -58,6 +60,44 @@ def test_json_lines_of_optimade(store: Store, tmp_path: Path) -> None:
     assert members(store) == {f"mp-{size}": "stored" for size in SIZES}
     gaps = store.sql("SELECT number FROM key_value ORDER BY number")["number"].tolist()
     assert gaps == list(SIZES)
+
+
+def parsers(store: Store) -> set[str]:
+    found = store.sql("SELECT DISTINCT parser FROM source WHERE current")["parser"]
+    return {text.rpartition(", ")[2] for text in found}
+
+
+@pytest.mark.parametrize("name", ["a.csv", "table.jsonl", "a.parquet"])
+def test_another_column_is_another_reading(store: Store, tmp_path: Path, name: str) -> None:
+    path, _ = make(name, tmp_path)
+    for column in (None, "gap", "id"):
+        report = run(store, path, column=column)
+        assert set(report.outcomes) == {"unreadable"}
+        assert len(report.refused) == 1
+    report = run(store, path, column="cif")
+    assert (dict(report.outcomes), report.refused) == ({"stored": 3}, [])
+    assert parsers(store) == {"column cif"}
+    before = everything(store)
+    for column in ("cif", None):
+        assert run(store, path, column=column).unchanged == 1
+    assert everything(store) == before
+
+
+def test_a_column_with_structures_is_superseded_by_another(store: Store, tmp_path: Path) -> None:
+    path = make_csv(tmp_path / "t.csv", [{"id": "x", "cif": cif(), "relaxed": cif(4.1)}])
+    for column in ("cif", "relaxed"):
+        assert dict(run(store, path, column=column).outcomes) == {"stored": 1}
+        assert parsers(store) == {f"column {column}"}
+    assert store.pending("m").num_rows == 1
+
+
+def test_lines_that_are_structures_stay_when_tables_are_read_beside_them(store: Store, tmp_path: Path) -> None:
+    make("a.jsonl", tmp_path)
+    run(store, tmp_path)
+    before = everything(store)
+    make_csv(tmp_path / "t.csv", [{"id": "x", "cif": cif()}])
+    assert dict(run(store, tmp_path, column="cif").outcomes) == {"stored": 1}
+    assert [row for row in everything(store)[0] if "jsonl" in row["path"]] == before[0]
 
 
 def test_a_changed_archive_keeps_what_it_still_has(store: Store, tmp_path: Path) -> None:
@@ -132,7 +172,11 @@ def test_a_container_or_member_that_takes_its_process_along(
     )
     report = run(store, tmp_path, again=True)
     assert report.problems == [f"{tmp_path}/a.zip: reading it crashed its process (SIGSEGV)"]
-    assert members(store) == {"a.cif": "stored", None: "unreadable"}
+    was = {"a.cif": "stored", "segfault.cif": "unreadable", "z.cif": "stored"}
+    assert members(store) == was | {None: "unreadable"}, "what was not seen this time is not gone"
+    monkeypatch.undo()
+    assert run(store, tmp_path).unchanged_members == 2
+    assert members(store) == was | {"segfault.cif": "stored"}
 
 
 def read_badly(item: Any, limits: Any) -> Any:
@@ -214,3 +258,43 @@ def test_an_archive_replaced_while_half_read_holds_nothing_of_the_old_one(
     make_zip(path, {"new.cif": cif(6.0), "0.cif": cif(4.0)})
     run(store, path)
     assert members(store) == {"0.cif": "stored", "new.cif": "stored"}
+
+
+def old_db(path: Path) -> None:
+    from ase.build import bulk
+    from ase.db import connect
+
+    with connect(path) as db:
+        for metal in ("Al", "Cu", "Ni"):
+            db.write(bulk(metal))
+
+
+def test_what_keeps_a_container_from_being_read_for_a_while_costs_nothing(tmp_path: Path) -> None:
+    """A database that somebody writes to just now: its rows stay, and it is tried again."""
+    path = tmp_path / "old.db"
+    old_db(path)
+    store = open_store(tmp_path / "x.duckdb", create=True)
+    assert ingest(store, [path]).outcomes == {"stored": 3}
+    os.utime(path, ns=(1, 1))
+    holder = sqlite3.connect(path)
+    holder.execute("BEGIN EXCLUSIVE")
+    ingest(store, [path])
+    holder.rollback()
+    holder.close()
+    current = "SELECT count(*) AS n FROM source WHERE current AND outcome = 'stored'"
+    assert store.sql(current)["n"][0] == 3
+    report = ingest(store, [path])
+    assert (report.unchanged, report.unchanged_members) == (0, 3)
+    assert ingest(store, [path]).unchanged == 1
+    assert store.sql(current)["n"][0] == 3
+    assert store.sql("SELECT count(*) AS n FROM source WHERE current")["n"][0] == 3
+
+
+def test_one_ingest_at_a_time_reads_containers(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    old_db(path)
+    store = open_store(tmp_path / "x.duckdb", create=True)
+    busy = pytest.raises(StoreLocked, match="by process 1 on here; let it finish")
+    with store.archive_reader("process 1 on here"), busy:
+        ingest(store, [path])
+    assert ingest(store, [path]).outcomes == {"stored": 3}

@@ -14,7 +14,7 @@ from small_cifs import cif
 
 words = st.text(st.characters(codec="utf-8", exclude_characters="\0\r\n", exclude_categories=["Cs"]), max_size=8)
 keys = st.text("abcdefgh é", min_size=1, max_size=6).filter(lambda key: key.strip() == key and key != "cif")
-texts = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_size=1, max_size=60)
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=60).map("data_".__add__)
 
 
 @st.composite
@@ -74,6 +74,21 @@ def test_a_wrong_column_is_answered_with_those_there_are(name: str, tmp_path: Pa
     make = {"csv": make_csv, "jsonl": make_json_lines, "parquet": make_parquet}[name.partition(".")[2]]
     (refused,) = members(make(tmp_path / name, [{"cif": cif(), "gap": 1}]), "CIF")
     assert refused.error == "no column CIF; the table has: cif, gap; give one of them to --column"
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])
+def test_a_column_without_structures_is_answered_with_one_that_has_them(name: str, tmp_path: Path) -> None:
+    make = {"csv": make_csv, "jsonl": make_json_lines, "parquet": make_parquet}[name.partition(".")[2]]
+    (refused,) = members(make(tmp_path / name, [{"cif": cif(), "gap": 1}]), "gap")
+    assert str(refused.error).startswith("column gap holds no structures (its first value is '1')")
+    assert str(refused.error).endswith("; column cif looks like CIF: --column cif")
+    (refused,) = members(make(tmp_path / name, [{"label": "a", "gap": 1}]), "gap")
+    assert str(refused.error).endswith("neither CIF nor JSON")
+
+
+def test_one_bad_row_is_no_reason_to_refuse_the_others(tmp_path: Path) -> None:
+    rows = [{"id": "a", "cif": "lost"}, {"id": "b", "cif": cif()}]
+    assert [one.error for one in members(make_csv(tmp_path / "a.csv", rows), "cif")] == [None, None]
 
 
 def test_an_empty_cell_and_an_unclosed_quote(tmp_path: Path) -> None:
