@@ -151,7 +151,8 @@ def commands() -> str:
     from mlmat.cli import main
 
     def help_of(command: click.Command, words: list[str], parent: click.Context | None) -> list[str]:
-        context = click.Context(command, info_name=words[-1], parent=parent, max_content_width=100, terminal_width=100)
+        inherited = command.context_settings if parent is None else {}
+        context = click.Context(command, info_name=words[-1], parent=parent, terminal_width=100, **inherited)
         found = [f"{'#' * len(words)} {' '.join(words)}\n\n```text\n{command.get_help(context).rstrip()}\n```\n"]
         if isinstance(command, click.Group):
             for name in command.list_commands(context):

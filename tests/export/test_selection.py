@@ -99,7 +99,10 @@ def test_the_relaxed_structure_goes_out_with_its_forces(store: Store, tmp_path: 
     assert (atoms.info["structure_id"], atoms.info["initial_id"]) == (end, start)
     assert atoms.get_potential_energy() == -7.0
     export(store, str(tmp_path / "b.extxyz"), Wish(initial=True))
-    assert structure_id(ase.io.read(tmp_path / "b.extxyz")) == start
+    initial = ase.io.read(tmp_path / "b.extxyz")
+    assert structure_id(initial) == start
+    assert initial.calc is None, "the energy is that of another geometry"
+    assert initial.info["relaxed_energy"] == -7.0
     by_relaxed_id = Wish(query="SELECT relaxed_id AS structure_id FROM ranking")
     assert export(store, str(tmp_path / "c.extxyz"), by_relaxed_id).written == 1
     assert structure_id(ase.io.read(tmp_path / "c.extxyz")) == end
