@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,10 @@ from mlmat.store import Store, open_store
 # A shared machine stalls now and then: no deadline for one example.
 settings.register_profile("mlmat", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("mlmat")
+
+# Workers of pytest-xdist ignore ctrl-C, and what they start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -116,8 +116,7 @@ def _check(options: Options, names: Sequence[str]) -> None:
 
 
 def _separated(path: str, options: Options) -> Iterator[dict[str, Any]]:
-    # The limit is the module's, and this process has no other table.
-    csv.field_size_limit(options.max_bytes)
+    before = csv.field_size_limit(options.max_bytes)  # the module's, for all who read tables in this process
     with closing(opened(path)) as stream:
         text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
         tabs = PurePath(bare_name(path)).suffix.lower() == ".tsv"
@@ -130,6 +129,8 @@ def _separated(path: str, options: Options) -> Iterator[dict[str, Any]]:
                     yield dict(zip(names, row, strict=False))
         except csv.Error as error:
             raise Refused(f"line {table.line_num}: {error}; the rest of the table is not read") from None
+        finally:
+            csv.field_size_limit(before)
 
 
 def _json_lines(path: str, options: Options) -> Iterator[dict[str, Any]]:

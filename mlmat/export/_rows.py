@@ -161,9 +161,11 @@ class Rows:
                     unnest($place::BIGINT[]) AS mlmat_place
             ),
             said AS (
-                SELECT w.mlmat_place, w.source_id AS fitting, s.source_id, s.path, s.member, s.block, s.ingested_at,
+                SELECT w.mlmat_place, coalesce(came.source_id, w.source_id) AS fitting,
+                    s.source_id, s.path, s.member, s.block, s.ingested_at,
                     s.current, {pairs} AS key_values
                 FROM wanted AS w JOIN source AS s ON s.structure_id = w.initial_id
+                LEFT JOIN result AS came ON came.result_id = w.result_id
             ),
             origin AS (
                 SELECT mlmat_place, path, member, block, ingested_at, key_values,

@@ -112,11 +112,12 @@ def _candidates(wish: Wish, method: Method | None) -> str:
         kept = "structure" if wish.query else f"source WHERE current AND outcome IN ({outcomes})"
         return (
             "SELECT DISTINCT structure_id, structure_id AS final_id, NULL::UUID AS result_id, NULL::DOUBLE AS energy, "
-            f"NULL::BOOLEAN AS converged FROM {kept}"
+            f"NULL::BOOLEAN AS converged, NULL::UUID AS came_with FROM {kept}"
         )
     final = "r.structure_id" if wish.initial else "coalesce(p.structure_id, r.structure_id)"
     return (
-        f"SELECT r.structure_id, {final} AS final_id, r.result_id, r.energy, r.converged FROM current_result AS r "
+        f"SELECT r.structure_id, {final} AS final_id, r.result_id, r.energy, r.converged, r.source_id AS came_with "
+        "FROM current_result AS r "
         "LEFT JOIN (FROM produced WHERE role = 'relaxed') AS p USING (result_id) "
         "WHERE r.method_id = $method AND r.status = 'ok' AND r.structure_id IS NOT NULL"
     )
@@ -141,6 +142,7 @@ def _statement(wish: Wish, method: Method | None, known: Mapping[str, Mapping[st
             FROM candidate JOIN about AS structure ON structure.structure_id = candidate.structure_id
             {"" if wish.reduction else "LEFT"} JOIN listed ON listed.{key} = candidate.{key}
             LEFT JOIN (FROM source WHERE current) AS source ON source.structure_id = candidate.structure_id
+                AND (candidate.came_with IS NULL OR candidate.came_with = source.source_id)
         )
         WHERE ({wish.where or "true"}
         )

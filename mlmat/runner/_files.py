@@ -45,15 +45,25 @@ def _read_path(path: Path) -> Iterator[Found]:
 
 
 def read_file(path: Path) -> Iterator[Found]:
-    """Every structure of one file, by mlmat's reader of its format, else by ASE's."""
-    from mlmat.reader import Limits, reader_for
+    """Every structure of one file: CIFs by mlmat's reader, others by ASE's or, where that cannot, by mlmat's.
 
-    reader = reader_for(path)
+    A runner's own list may hold what the store does not take, molecules for instance: ASE decides.
+    """
+    from mlmat.reader import cif, reader_for
+
+    if reader_for(path) is cif:
+        yield from _by_mlmat(path)
+        return
+    found = list(_by_ase(path))
+    failed = len(found) == 1 and isinstance(found[0][1], Unreadable)
+    yield from _by_mlmat(path) if failed and reader_for(path) else found
+
+
+def _by_mlmat(path: Path) -> Iterator[Found]:
+    from mlmat.reader import read
+
     try:
-        if reader is None:
-            yield from _by_ase(path)
-            return
-        blocks = list(reader.read(path.name, path.read_bytes(), Limits()))
+        blocks = list(read(path.name, path.read_bytes()))
     except OSError as error:
         yield str(path), _refused(path, error)
         return

@@ -158,3 +158,21 @@ def test_a_relaxed_structure_comes_back_without_a_trace(store: Store, tmp_path: 
     assert store.sql("SELECT count(*) AS n FROM result")["n"][0] == 1
     keys = store.sql("SELECT key FROM key_value WHERE path LIKE '%/a.db'")["key"]
     assert sorted(keys) == ["checked", "gap"]
+
+
+def test_a_result_that_came_with_a_file_goes_out_with_what_that_file_says(store: Store, tmp_path: Path) -> None:
+    import ase.io
+
+    frames = []
+    for step, energy in enumerate((-1.0, -2.0)):
+        atoms = crystal()
+        atoms.calc = SinglePointCalculator(atoms, energy=energy)
+        atoms.info["step"] = step
+        frames.append(atoms)
+    ase.io.write(tmp_path / "run.extxyz", frames)
+    ingest(store, [tmp_path / "run.extxyz"])
+    export(store, str(tmp_path / "out.extxyz"))
+    found = {frame.info["step"]: frame.get_potential_energy() for frame in ase.io.read(tmp_path / "out.extxyz", ":")}
+    assert found == {0: -1.0, 1: -2.0}
+    assert export(store, str(tmp_path / "one.extxyz"), Wish(where="key_values['step'] = '1'")).written == 1
+    assert ase.io.read(tmp_path / "one.extxyz").get_potential_energy() == -2.0

@@ -74,7 +74,15 @@ def test_folders_other_formats_and_atoms_in_the_list(folder):
     labels = [(label, str(getattr(found, "symbols", "unreadable"))) for label, found in sources]
     wanted = [("atoms 0", "Ni"), ("more.xyz[0]", "Au"), ("more.xyz[1]", "Ag"), (str(folder / "a.cif"), "Cu4")]
     assert labels == [*wanted, ("7", "unreadable")]
-    assert len(list(WrappedAtomsRunner(folder).sources())) == 3
+    assert len(list(WrappedAtomsRunner(folder).sources())) == 5
+
+
+def test_a_molecule_is_a_structure_of_a_runners_own_list(folder):
+    from ase.build import molecule
+
+    molecule("H2O").write("water.xyz")
+    (found,) = WrappedAtomsRunner("water.xyz").open_file()
+    assert str(found.symbols) == "OH2"
 
 
 def test_a_file_a_list_and_a_table(folder):
