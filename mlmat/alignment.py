@@ -9,8 +9,6 @@ import numpy as np
 from mlmat.structure import canonical_order
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ase import Atoms
     from numpy.typing import NDArray
 
@@ -29,7 +27,11 @@ _SHAPES: dict[str, list[tuple[int | str, ...]]] = {
 
 
 class Alignment:
-    """From one description of a crystal to another one of the same structure id."""
+    """From one description of a crystal to another one of the same structure id.
+
+    What moves: forces (n, 3), magmoms (n,), (n, 3) or flattened, charges, energies (n,), stresses (n, 6) or (n, 3, 3),
+    stress (6,) or (3, 3), dipole (3,); Voigt order. What has no direction and no atom stays.
+    """
 
     def __init__(self, own: Atoms, other: Atoms) -> None:
         self.order = np.empty(len(own), int)
@@ -58,16 +60,6 @@ class Alignment:
         sizes = {"n": len(self.order), "3n": 3 * len(self.order)}
         shapes = [tuple(sizes[s] if isinstance(s, str) else s for s in shape) for shape in _SHAPES.get(name, [])]
         return array if array.shape in shapes else None
-
-
-def realigned(results: Mapping[str, Any], own: Atoms, other: Atoms) -> dict[str, Any]:
-    """Results for `own` as results for `other`, a description of the same crystal (same structure id).
-
-    Forces (n, 3), magmoms (n,), (n, 3) or flattened, charges, energies (n,), stresses (n, 6) or (n, 3, 3), stress (6,)
-    or (3, 3), dipole (3,), Voigt order; what has no direction and no atom stays.
-    """
-    alignment = Alignment(own, other)
-    return {name: None if value is None else alignment.moved(name, value) for name, value in results.items()}
 
 
 def _rotation(own: Atoms, other: Atoms) -> NDArray[np.float64]:

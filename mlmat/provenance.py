@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _lock, _last = threading.Lock(), 0
 #: Packages whose versions stand in every run.
@@ -76,6 +76,11 @@ def new_run(command: str, arguments: str | None = None, packages: Iterable[str] 
         "versions": versions(packages),
         **columns,
     }
+
+
+def who(run: Mapping[str, Any]) -> str:
+    """Who is at work, for those who have to wait: process, host, and since when."""
+    return f"process {run['pid']} on {run['host']}, since {run['started_at']:%Y-%m-%d %H:%M} UTC"
 
 
 def clean(text: str) -> str:

@@ -49,6 +49,16 @@ def bar(what: str, unit: str) -> Iterator[Callable[[int], Callable[..., None]]]:
             one.close()
 
 
+def say(text: str) -> None:
+    """A line on standard error, above the progress bar where there is one."""
+    if not sys.stderr.isatty():
+        print(f"mlmat: {text}", file=sys.stderr)
+        return
+    from tqdm import tqdm
+
+    tqdm.write(f"mlmat: {text}", file=sys.stderr)
+
+
 def ingest_lines(report: Report, db: Path) -> Iterator[str]:
     """The summary of an ingest."""
     new = sum(report.outcomes.values())

@@ -240,9 +240,7 @@ def screen(
     described = parsl_config.describe(config)
     config = parsl_config.make_config(config, store.folder / "parsl")
     run = provenance.new_run("screen", packages=plan.prepared.packages, method_id=method_id, parsl_config=described)
-    with store.driver(
-        method_id, f"process {run['pid']} on {run['host']}, since {run['started_at']:%Y-%m-%d %H:%M} UTC"
-    ):
+    with store.driver(method_id, provenance.who(run)):
         store.recover(method_id)
         pending = store.pending(method_id, of=store.find_method(of) if of else None, **selection)
         if pending.num_rows == 0:

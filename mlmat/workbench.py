@@ -53,13 +53,13 @@ class Workbench(Store):
 
         Raises RunnerError, ModelError, UsageError when it cannot start; a structure that fails is a row.
         """
-        from mlmat.report import bar
+        from mlmat.report import bar, say
         from mlmat.runner._method import Plan
         from mlmat.screen import screen
 
         plan = Plan(runner, {key: str(value) for key, value in (settings or {}).items()}, self.table_name)
         with bar("screen", "structure") as progress:
-            return screen(self, plan, **{"progress": progress, "say": _say} | options)
+            return screen(self, plan, **{"progress": progress, "say": say} | options)
 
     def export(
         self,
@@ -113,9 +113,3 @@ def _table(head: Any, rows: Any) -> str:
         return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
 
     return f"<table>{line(head, 'th')}{''.join(line(row, 'td') for row in rows)}</table>"
-
-
-def _say(text: str) -> None:
-    import sys
-
-    print(f"mlmat: {text}", file=sys.stderr)

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import gzip
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
+from test_isolation import waited
+
+from mlmat.errors import MlmatError
 from mlmat.ingest import Report, ingest
 from mlmat.store import Store
 
@@ -68,3 +75,24 @@ def outcomes(store: Store) -> dict[str, str]:
 
 def everything(store: Store) -> list[Any]:
     return [store.arrow(f"FROM {table} ORDER BY ALL").to_pylist() for table in ("source", "structure")]
+
+
+def written(store: Store) -> int:
+    """Rows in the ledger so far, also before there are tables."""
+    try:
+        return int(store.sql("SELECT count(*) AS n FROM source")["n"][0])
+    except MlmatError:
+        time.sleep(0.05)
+        return 0
+
+
+def kill_an_ingest(source: Path, store: Store, flush: int, seconds: float) -> None:
+    """Start an ingest that writes after every `flush` files or members; kill it once something is written."""
+    code = (
+        f"import sys, mlmat.ingest as i; i.FLUSH_FILES = {flush}\n"
+        "from mlmat.cli import main; main(['ingest', sys.argv[1], '--db', sys.argv[2], '--processes', '2'])"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code, source, store.path], stderr=subprocess.DEVNULL)
+    waited(lambda: store.path.exists() and written(store) > 0, seconds=seconds)
+    process.send_signal(signal.SIGKILL)
+    process.wait()

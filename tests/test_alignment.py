@@ -14,10 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from mlmat.alignment import realigned
+from mlmat.alignment import Alignment
 from mlmat.ingest import ingest
 from mlmat.store import Store, open_store
 from mlmat.structure import structure_id
+
+
+def realigned(results: dict[str, object], own: Atoms, other: Atoms) -> dict[str, object]:
+    alignment = Alignment(own, other)
+    return {name: alignment.moved(name, value) for name, value in results.items()}
 
 
 def alloy(seed: int) -> Atoms:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from small_cifs import cif, everything, ledger, make_folder, outcomes, run
-from test_isolation import waited
+from small_cifs import cif, everything, kill_an_ingest, ledger, make_folder, outcomes, run, written
 
 import mlmat.ingest
 from mlmat.ingest import find_files
@@ -146,15 +143,8 @@ def test_a_killed_ingest_goes_on_where_it_was(tmp_path: Path) -> None:
         (files / f"{i:03}.cif").write_text(cif(4 + i % 160 / 100) if i % 50 else "data_x\nloop_\n")
     undisturbed = open_store(tmp_path / "undisturbed.duckdb", create=True)
     run(undisturbed, files, processes=2)
-    code = (
-        "import sys, mlmat.ingest as i; i.FLUSH_FILES = 20\n"
-        "from mlmat.cli import main; main(['ingest', sys.argv[1], '--db', sys.argv[2], '--processes', '2'])"
-    )
     killed = Store(tmp_path / "killed.duckdb")
-    process = subprocess.Popen([sys.executable, "-c", code, files, killed.path], stderr=subprocess.DEVNULL)
-    waited(lambda: killed.path.exists() and written(killed) > 0, seconds=40)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_an_ingest(files, killed, flush=20, seconds=40)
     assert 0 < written(killed) < 240
     subprocess.run([sys.executable, "-m", "mlmat", "ingest", files, "--db", killed.path], check=True,
                    capture_output=True)  # fmt: skip
@@ -162,11 +152,3 @@ def test_a_killed_ingest_goes_on_where_it_was(tmp_path: Path) -> None:
     assert sorted(killed.sql("FROM structure")["structure_id"]) == sorted(
         undisturbed.sql("FROM structure")["structure_id"]
     )
-
-
-def written(store: Store) -> int:
-    try:
-        return int(store.sql("SELECT count(*) AS n FROM source")["n"][0])
-    except mlmat.errors.MlmatError:  # the tables are not there yet
-        time.sleep(0.05)
-        return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,15 +33,6 @@ def output(command: Callable[..., Any]) -> Callable[..., Any]:
 def open_store(db: Path, *, create: bool = False) -> Store:
     """The store of a command; who waits for somebody is told so."""
     from mlmat import store
+    from mlmat.report import say
 
     return store.open_store(db, create=create, say=say)
-
-
-def say(text: str) -> None:
-    """A line on standard error, above the progress bar where there is one."""
-    if not sys.stderr.isatty():
-        click.echo(f"mlmat: {text}", err=True)
-        return
-    from tqdm import tqdm
-
-    tqdm.write(f"mlmat: {text}", file=sys.stderr)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mlmat.cli._options import database, open_store, say
+from mlmat.cli._options import database, open_store
 from mlmat.console import Examples
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def export(target: str, db: Path, overwrite: bool, **wish: Any) -> None:
     """
     from mlmat.export import Wish
     from mlmat.export import export as run
-    from mlmat.report import bar
+    from mlmat.report import bar, say
 
     with bar("export", "structure") as progress:
         done = run(open_store(db), target, Wish(**wish), overwrite=overwrite, progress=progress)

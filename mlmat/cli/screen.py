@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from mlmat.cli._options import database, open_store, say
+from mlmat.cli._options import database, open_store
 from mlmat.console import Examples
 from mlmat.errors import UsageError
 
@@ -41,7 +41,7 @@ def screen(runner: str, settings: tuple[str, ...], config: str, db: Path, **sele
 
     Ctrl-C stops cleanly; the same command goes on where it stopped.
     """
-    from mlmat.report import bar, screen_lines
+    from mlmat.report import bar, say, screen_lines
     from mlmat.runner._method import Plan
     from mlmat.screen import screen as run
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import MlmatError, QueryError, UsageError
 from mlmat.export._explain import explained
+from mlmat.store._columns import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -138,7 +139,7 @@ def _statement(wish: Wish, method: Method | None, known: Mapping[str, Mapping[st
         FROM (
             SELECT candidate.structure_id, candidate.final_id AS mlmat_final, candidate.result_id AS mlmat_result,
                 listed.mlmat_place, source.source_id AS mlmat_source, structure, source,
-                listed AS {_quoted(reduction or "mlmat_listed")}, {_flat(listed, about, sources)}
+                listed AS {quoted(reduction or "mlmat_listed")}, {_flat(listed, about, sources)}
             FROM candidate JOIN about AS structure ON structure.structure_id = candidate.structure_id
             {"" if wish.reduction else "LEFT"} JOIN listed ON listed.{key} = candidate.{key}
             LEFT JOIN (FROM source WHERE current) AS source ON source.structure_id = candidate.structure_id
@@ -157,7 +158,7 @@ def _reduction_rows(reduction: str | None, columns: Mapping[str, str], method: M
     if reduction is None:
         return "SELECT NULL::VARCHAR AS structure_id, NULL::BIGINT AS mlmat_place LIMIT 0"
     of = "WHERE method_id = $method" if method and "method_id" in columns else ""
-    return f"SELECT *, row_number() OVER () AS mlmat_place FROM (SELECT * FROM {_quoted(reduction)} {of})"
+    return f"SELECT *, row_number() OVER () AS mlmat_place FROM (SELECT * FROM {quoted(reduction)} {of})"
 
 
 def _reduction_columns(reduction: str, known: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
@@ -175,12 +176,12 @@ def _flat(listed: Mapping[str, str], about: Sequence[str], sources: Iterable[str
     """The columns that --where and --order can name as they are; the reduction's come first, then the structure's."""
     found = {"structure_id": ""}
     for name in listed:
-        column = f"listed.{_quoted(name)}"
-        found.setdefault(name, f"coalesce({column}, structure.{_quoted(name)})" if name in about else column)
+        column = f"listed.{quoted(name)}"
+        found.setdefault(name, f"coalesce({column}, structure.{quoted(name)})" if name in about else column)
     for table, names in (("structure", about), ("source", sources), ("candidate", ("energy", "converged"))):
         for name in names:
-            found.setdefault(name, f"{table}.{_quoted(name)}")
-    return ", ".join(f"{expression} AS {_quoted(name)}" for name, expression in found.items() if expression)
+            found.setdefault(name, f"{table}.{quoted(name)}")
+    return ", ".join(f"{expression} AS {quoted(name)}" for name, expression in found.items() if expression)
 
 
 def _asked(store: Store, wish: Wish, method: Method | None) -> pa.Table:
@@ -231,9 +232,5 @@ def _is_plain(kind: pa.DataType) -> bool:
     return bool(types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind) or types.is_string(kind))
 
 
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
 def _names(columns: Iterable[str]) -> str:
-    return "".join(f", {_quoted(name)}" for name in columns)
+    return "".join(f", {quoted(name)}" for name in columns)

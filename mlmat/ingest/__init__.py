@@ -147,8 +147,7 @@ def _nobody(*_: int, **__: int) -> None:
 def _record(store: Store, work: Work, results: Iterable[tuple[Any, Any]], report: Report) -> None:
     """Write rows under a run of their own, a transaction every few seconds, so that a kill costs little."""
     run = provenance.new_run("ingest")
-    who = f"process {run['pid']} on {run['host']}, since {run['started_at']:%Y-%m-%d %H:%M} UTC"
-    with store.archive_reader(who) if work.has_containers else nullcontext():
+    with store.archive_reader(provenance.who(run)) if work.has_containers else nullcontext():
         _record_alone(store, run, work, results, report)
 
 

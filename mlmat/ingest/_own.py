@@ -19,7 +19,7 @@ def leave_out_known(store: Store, batch: Sequence[dict[str, Any]]) -> None:
     marked = [(row, one) for row in batch if (one := row.pop("exported", None)) is not None and row["structure_id"]]
     if not marked:
         return
-    known = _known(store, [one.method_id for _, one in marked])
+    known = _known(store, {one.method_id for _, one in marked}, {row["structure_id"] for row, _ in marked})
     for row, one in marked:
         energies = known.get((one.method_id, row["structure_id"]), [])
         if any(_same(energy, _energy(row, one)) for energy in energies):
@@ -28,15 +28,20 @@ def leave_out_known(store: Store, batch: Sequence[dict[str, Any]]) -> None:
             row["key_values"] = pairs or None
 
 
-def _known(store: Store, methods: Sequence[str]) -> dict[tuple[str, str], list[float | None]]:
-    """Energies in eV by method and structure, that handed in and the relaxed one."""
+def _known(store: Store, methods: set[str], structures: set[str]) -> dict[tuple[str, str], list[float | None]]:
+    """Energies in eV by method and structure, which was handed in or came out relaxed."""
     query = """
-        SELECT r.method_id, unnest([r.structure_id, p.structure_id]) AS structure_id, r.energy
-        FROM result AS r LEFT JOIN (FROM produced WHERE role = 'relaxed') AS p USING (result_id)
+        WITH asked AS (SELECT unnest($structures::VARCHAR[]) AS structure_id),
+        about AS (
+            SELECT result_id, structure_id FROM result SEMI JOIN asked USING (structure_id)
+            UNION ALL
+            SELECT result_id, structure_id FROM produced SEMI JOIN asked USING (structure_id) WHERE role = 'relaxed'
+        )
+        SELECT r.method_id, a.structure_id, r.energy FROM result AS r JOIN about AS a USING (result_id)
         WHERE r.status = 'ok' AND r.method_id IN (SELECT unnest($methods::VARCHAR[]))
     """
     found: dict[tuple[str, str], list[float | None]] = {}
-    for row in store.arrow(query, {"methods": sorted(set(methods))}).to_pylist():
+    for row in store.arrow(query, {"methods": sorted(methods), "structures": sorted(structures)}).to_pylist():
         found.setdefault((row["method_id"], row["structure_id"]), []).append(row["energy"])
     return found
 

@@ -5,18 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hand_made_containers import NAMES, SIZES, make, make_csv, make_tar, make_zip
-from small_cifs import cif, everything, run
-from test_isolation import waited
+from small_cifs import cif, everything, kill_an_ingest, run
 
-from mlmat.errors import MlmatError, StoreLocked
+from mlmat.errors import StoreLocked
 from mlmat.ingest import ingest
 from mlmat.store import Store, open_store
 
@@ -204,15 +201,8 @@ def bad_stream(path: str, column: str | None, limits: Any) -> Any:
 
 def test_a_killed_ingest_of_an_archive_is_completed(tmp_path: Path) -> None:
     path = make_zip(tmp_path / "x.zip", {f"{i:04}.cif": cif(4 + i % 2_000 / 1000) for i in range(3_000)})
-    code = (
-        "import sys, mlmat.ingest as i; i.FLUSH_FILES = 100\n"
-        "from mlmat.cli import main; main(['ingest', sys.argv[1], '--db', sys.argv[2], '--processes', '2'])"
-    )
     store = Store(tmp_path / "killed.duckdb")
-    process = subprocess.Popen([sys.executable, "-c", code, path, store.path], stderr=subprocess.DEVNULL)
-    waited(lambda: store.path.exists() and written(store) > 0, seconds=60)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill_an_ingest(path, store, flush=100, seconds=60)
     before = store.sql("SELECT source_id FROM source")["source_id"].tolist()
     assert 0 < len(before) < 3_000
     report = run(store, path, processes=2)
@@ -226,13 +216,6 @@ def test_a_killed_ingest_of_an_archive_is_completed(tmp_path: Path) -> None:
     ]
     assert set(before) <= set(store.sql("SELECT source_id FROM source WHERE current")["source_id"])
     assert run(store, path).unchanged == 1
-
-
-def written(store: Store) -> int:
-    try:
-        return int(store.sql("SELECT count(*) AS n FROM source")["n"][0])
-    except MlmatError:
-        return 0
 
 
 def test_an_archive_replaced_while_half_read_holds_nothing_of_the_old_one(
