@@ -23,7 +23,7 @@ ROOT = DOCS.parent
 #: A fenced block: what was said before it in a comment, its language and its text.
 BLOCK = re.compile(r"(?:<!-- (?P<mark>[^>]*) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```\n", re.M | re.S)
 #: How long something took: no two runs agree.
-TIMES = re.compile(r" in [\d.]+ (?:s|min|h)(?: \([\d.]+/s\))?")
+TIMES = re.compile(r" in [\d.]+ (?:s|min|h)(?: \([\d.,e+-]+/s\))?")
 LINES = 12  # of an output that a page shows
 
 

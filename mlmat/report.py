@@ -103,6 +103,11 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
+def _number(value: float) -> str:
+    """Two digits of a small number, all before the point of a larger one."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
 def _were(number: int) -> str:
     return "was" if number == 1 else "were"
 
@@ -116,7 +121,7 @@ def screen_lines(summary: Summary, method: str, runner: str, chosen: bool = Fals
         return
     rate = summary.done / summary.seconds if summary.seconds else 0.0
     yield (
-        f"{summary.done:,} structure{'' if summary.done == 1 else 's'} in {summary.seconds:.1f} s ({rate:.2g}/s) "
+        f"{summary.done:,} structure{'' if summary.done == 1 else 's'} in {summary.seconds:.1f} s ({_number(rate)}/s) "
         f"by {shown(method)}: {summary.ok:,} ok, {summary.failed:,} failed"
     )
     if summary.waiting_bytes:
