@@ -20,11 +20,16 @@ if TYPE_CHECKING:
 BATCH_SECONDS = 4.0
 #: Structures in one batch at most, and read ahead of their computation.
 BATCH_MAX, AHEAD = 2_000, 20_000
+#: Times that a batch is lost with others, a node or a block, before it has to show that it is innocent.
+UNLUCKY = 2
 
 
 @dataclass(slots=True)
 class Batch:
-    """Structures that travel together. tries: times handed out; lost, unlucky: losses by its own and others' fault."""
+    """Structures that travel together. tries: times handed out; lost, unlucky: losses by its own and others' fault.
+
+    apart: it runs while nothing else does, so that a loss is its own fault.
+    """
 
     ids: list[str]
     sites: list[int]
@@ -33,11 +38,21 @@ class Batch:
     lost: int = 0
     unlucky: int = 0
 
+    @property
+    def apart(self) -> bool:
+        """Whether it has been lost too often together with others."""
+        return self.unlucky >= UNLUCKY
+
+    def part(self, ids: list[str]) -> Batch:
+        """Those of its structures as a batch."""
+        at = [self.ids.index(one) for one in ids]
+        sites, geometry = [self.sites[i] for i in at], self.geometry.take(at)
+        return Batch(ids, sites, geometry, self.tries, self.lost, self.unlucky)
+
     def halves(self) -> list[Batch]:
         """The batch in two, so that the guilty structure is alone in the end."""
         middle = len(self.ids) // 2
-        parts = [(slice(0, middle), 0, middle), (slice(middle, None), middle, len(self.ids) - middle)]
-        return [Batch(self.ids[s], self.sites[s], self.geometry.slice(at, n), self.tries) for s, at, n in parts]
+        return [self.part(self.ids[:middle]), self.part(self.ids[middle:])]
 
 
 class Feed:
@@ -57,10 +72,18 @@ class Feed:
     def __bool__(self) -> bool:
         return bool(self._later) or self._at < len(self._ids)
 
-    def next(self) -> Batch | None:
-        """The next batch; None when the store is held by somebody and nothing was read ahead."""
+    def next(self, *, quiet: bool) -> Batch | None:
+        """The next batch; None when the store is held by somebody and nothing was read ahead, or all wait for quiet.
+
+        quiet: nothing is under way. One that has to be alone waits for it.
+        """
         if self._at == len(self._ids):
-            return self._later.popleft() if self._later else None
+            at = next((i for i, batch in enumerate(self._later) if quiet or not batch.apart), None)
+            if at is None:
+                return None
+            batch = self._later[at]
+            del self._later[at]
+            return batch
         end, atoms = self._at, 0
         while end < len(self._ids) and end - self._at < BATCH_MAX and (atoms < self.atoms_per_batch or end == self._at):
             atoms += self._sites[end]

@@ -7,9 +7,7 @@ script again; these run this module.) When the parent is killed its processes en
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
 import time
 from collections import deque
@@ -19,9 +17,11 @@ from itertools import islice
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
+from mlmat import child
 from mlmat.errors import ReadError
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterable, Iterator
 
 #: Items handed to a process at once; it starts the next while the last result travels.
@@ -72,9 +72,7 @@ class _Process:
         return bool(self.items) and time.monotonic() - self.since > (limit if self.ready else START)
 
     def end(self) -> int:
-        self.pipe.close()
-        self.popen.kill()
-        return self.popen.wait()
+        return child.end(self.popen, self.pipe)
 
 
 def isolated_map(
@@ -140,23 +138,13 @@ def _step(pool: list[_Process], todo: Iterator[Any], task: tuple[Any, ...]) -> I
 
 
 def _burial(process: _Process, died: bool, limit: float) -> Lost:
-    code = _code_of(process) if died else process.end()
+    code = child.code_of(process.popen, process.pipe) if died else process.end()
+    how = child.name_of(code)
     if not process.ready:
-        raise ReadError(f"a process that should read files did not start ({_name_of(code)}); nothing is known of them")
+        raise ReadError(f"a process that should read files did not start ({how}); nothing is known of them")
     if not died or code == -signal.SIGALRM:
         return Lost(f"took longer than {limit:g} s")
-    return Lost(f"crashed its process ({_name_of(code)})")
-
-
-def _code_of(process: _Process) -> int:
-    try:
-        return process.popen.wait(5)
-    except subprocess.TimeoutExpired:
-        return process.end()
-
-
-def _name_of(code: int) -> str:
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    return Lost(f"crashed its process ({how})")
 
 
 def _replace(pool: list[_Process], dead: _Process, task: tuple[Any, ...]) -> None:
@@ -199,25 +187,16 @@ def isolated_stream(function: str, *arguments: Any, time_limit: float) -> Iterat
 
 
 def _start(task: tuple[Any, ...], how: str = "map") -> _Process:
-    from multiprocessing import Pipe
-
-    ours, theirs = Pipe()
-    popen = subprocess.Popen(
-        # -P: a random.py in the working directory must not be imported.
-        [sys.executable, "-P", "-m", "mlmat.isolation", str(theirs.fileno()), how],
-        pass_fds=[theirs.fileno()],
-        start_new_session=True,  # ctrl-C is for the parent, which ends its children in order
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
-    )
-    theirs.close()
-    ours.send(task)
-    return _Process(popen, ours)
+    # Ctrl-C is for the parent, which ends its children in order.
+    popen, pipe = child.start("mlmat.isolation", how, session=True, OMP_NUM_THREADS="1")
+    pipe.send(task)
+    return _Process(popen, pipe)
 
 
 def _serve(fd: int, how: str) -> None:
     """The process: until its work is done or the parent hangs up."""
-    _limit_resources()
+    child.limit_memory(MEMORY)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
     pipe = Connection(fd)
     try:
         name, extra, time_limit = pipe.recv()
@@ -267,17 +246,6 @@ def _called(function: Any, *arguments: Any) -> Any:
         return Lost(f"needs more than {MEMORY // 1024**3} GB of memory")
     except Exception as error:
         return Lost(f"raised {type(error).__name__}: {' '.join(str(error).split())[:300]}")
-
-
-def _limit_resources() -> None:
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
-    if soft == resource.RLIM_INFINITY or soft > wanted:
-        resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
 if __name__ == "__main__":

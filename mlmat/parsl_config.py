@@ -1,20 +1,22 @@
 """Where tasks run: named parsl configurations, a user's own file, and the kernel that runs on them.
 
-`threads`: in this process, starts at once; a crash in C code takes the run with it. `local`: parsl's HTEX on this
-machine, one worker process per core. A file: Python that defines `config`, a
+`threads`: in this process, starts at once; a crash in C code takes the run with it, and there are no time limits.
+`local`: parsl's HTEX on this machine, one worker process per core. A file: Python that defines `config`, a
 parsl `Config` or a function returning one.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import shlex
+import signal
 import site
 import sys
 import sysconfig
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +31,8 @@ HEARTBEAT = 2
 LOST_AFTER = 15
 #: Seconds that parsl's cleanup may take, and after an interrupt.
 CLEANUP, HASTE = 30.0, 3.0
+#: Environment variable of all processes that a kernel starts on this machine.
+MARK = "MLMAT_KERNEL"
 #: Folders of runner files: a worker searches them last, as this process does, and not before its packages.
 searched_last: set[str] = set()
 
@@ -89,7 +93,6 @@ def _interchange_command() -> list[str]:
 def interchange(driver: int) -> None:
     """Run parsl's interchange until it is told to stop or its driver (a process id) is gone."""
     import runpy
-    import signal
 
     def watch() -> None:
         while os.getppid() == driver:
@@ -168,6 +171,13 @@ def _kept_in(folder: Path, config: Any) -> Any:
     return config
 
 
+def has_threads(config: Any) -> bool:
+    """Whether a configuration runs tasks in this process, where nothing can end them."""
+    from parsl.executors import ThreadPoolExecutor
+
+    return any(isinstance(executor, ThreadPoolExecutor) for executor in config.executors)
+
+
 def workers_of(config: Any) -> int:
     """How many tasks a configuration can run at once, as far as it says."""
     total = 0
@@ -185,7 +195,9 @@ def kernel(config: Any, folder: Path) -> Iterator[Any]:
     from parsl.dataflow.dflow import DataFlowKernel
 
     _find_parsl_programs()
-    started = DataFlowKernel(make_config(config, folder))
+    config = make_config(config, folder)
+    token = _mark(config)
+    started = DataFlowKernel(config)
     patience = CLEANUP
     try:
         yield started
@@ -194,6 +206,28 @@ def kernel(config: Any, folder: Path) -> Iterator[Any]:
         raise
     finally:
         _clean_up(started, patience)
+        _end_marked(token)
+
+
+def _mark(config: Any) -> str:
+    """Give what this kernel starts on this machine a mark in its environment."""
+    from parsl.providers import LocalProvider
+
+    token = secrets.token_hex(8)
+    for executor in config.executors:
+        provider = getattr(executor, "provider", None)
+        if isinstance(provider, LocalProvider):
+            provider.worker_init += f"\nexport {MARK}={token}"
+    return token
+
+
+def _end_marked(token: str) -> None:
+    """End what is left of a kernel here: a manager that was killed leaves processes that nobody else would end."""
+    wanted = f"{MARK}={token}".encode()
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # gone, or somebody else's
+            if wanted in entry.read_bytes().split(b"\0"):
+                os.kill(int(entry.parent.name), signal.SIGKILL)
 
 
 def _clean_up(started: Any, patience: float) -> None:

@@ -12,6 +12,7 @@ import click
 from mlmat.cli._options import database, open_store
 from mlmat.console import Examples
 from mlmat.errors import UsageError
+from mlmat.output import tell
 
 #: A screen and its workers step back for whoever asks the store something meanwhile.
 NICE = 5
@@ -32,6 +33,18 @@ NICE = 5
     show_default=True,
     help="threads, local, or a file that defines a parsl Config.",
 )
+@click.option(
+    "--time-limit",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="A structure that takes longer has failed, also inside C code (not with threads).",
+)
+@click.option(
+    "--memory-limit",
+    type=click.FloatRange(0, min_open=True),
+    metavar="GB",
+    help="Memory for each worker's computation (not with threads, nor on a GPU).",
+)
 @click.option("--retry-failed", is_flag=True, help="Take structures whose only results are failures, too.")
 @click.option("--of", metavar="METHOD", help="Take the structures that this method returned (relaxed ones).")
 @click.option("--include-flagged", is_flag=True, help="Take flagged structures, too.")
@@ -51,8 +64,7 @@ def screen(runner: str, settings: tuple[str, ...], config: str, db: Path, **sele
     with bar("screen", "structure") as progress:
         summary = run(store, plan, config=config, progress=progress, say=say, **selection)
     chosen = bool(selection["where"] or selection["of"] or selection["limit"] is not None)
-    for line in screen_lines(summary, plan.method["method"], plan.runner, chosen):
-        click.echo(line)
+    tell(screen_lines(summary, plan.method["method"], plan.runner, chosen))
     _leave(130 if summary.outcome == "stopped" else 0)
 
 

@@ -106,7 +106,7 @@ class WrappedAtomsRunner:
 
         Override it when one call on many is faster than many calls; the default calls `run` on each.
         """
-        from mlmat.runner._task import run_each
+        from mlmat.runner._outcome import run_each
 
         return run_each(self, batch)
 

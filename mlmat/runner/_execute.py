@@ -18,8 +18,9 @@ from mlmat import parsl_config, provenance
 from mlmat.errors import RunnerError
 from mlmat.runner._base import Unreadable, WrappedAtomsRunner
 from mlmat.runner._load import recipe_of_object
+from mlmat.runner._outcome import describe, why
+from mlmat.runner._ready import ready
 from mlmat.runner._sent import wait_until_sent
-from mlmat.runner._task import describe, ready, why
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

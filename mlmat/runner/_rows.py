@@ -24,6 +24,8 @@ COMMON = ("energy", "converged")
 #: Names that belong to the store; a runner's own column of that name gets a `_` behind it.
 TAKEN = frozenset({"result_id", "structure_id", "method_id", "run_id", "status"})
 _KINDS = (bool, int, float, str, datetime)
+#: Bytes that one value may have: what is larger belongs in a file.
+VALUE_BYTES = 64_000_000
 _SUGGESTION = "return numbers, text, lists or ase.Atoms"
 
 
@@ -65,6 +67,9 @@ def plain(value: Any, name: str) -> Any:
     """A value as Arrow takes it; times in UTC. Raises BadRow."""
     from ase import Atoms
 
+    if (size := _size(value)) > VALUE_BYTES:
+        limit = VALUE_BYTES // 1_000_000
+        raise BadRow(f"column {name}: a value of {size / 1e6:.0f} MB; write what is over {limit} MB to a file")
     if isinstance(value, (np.ndarray, np.generic)):
         return _from_numpy(value, name)
     if value is None or isinstance(value, (bool, int, float, Atoms)):
@@ -79,6 +84,13 @@ def plain(value: Any, name: str) -> Any:
     if hasattr(value, "detach") or hasattr(value, "tolist"):  # torch tensors and other arrays
         return plain((value.detach() if hasattr(value, "detach") else value).tolist(), name)
     raise BadRow(f"column {name}: a {type(value).__name__} cannot be stored; {_SUGGESTION}")
+
+
+def _size(value: Any) -> int:
+    """About how many bytes a value has, without looking inside."""
+    if isinstance(value, (str, list, tuple)):
+        return len(value) if isinstance(value, str) else 8 * len(value)
+    return int(value.nbytes) if isinstance(value, np.ndarray) else 0
 
 
 def _from_numpy(value: Any, name: str) -> Any:
@@ -114,7 +126,9 @@ def checked(row: Any, declared: Mapping[str, str]) -> dict[str, Any]:
     if not isinstance(found.get("converged"), bool | None):
         raise BadRow(f"column converged: must be true, false or None, not {found['converged']!r:.60}")
     for name, kind in arrow_types(declared).items():
-        value = found.get(name)
+        if name not in found:
+            raise BadRow(f"column {name}: declared but not in the row; return None where there is no value")
+        value = found[name]
         if value is not None:
             found[name] = _structure(name, value) if is_structure(declared[name]) else _fitting(name, value, kind)
     return found

@@ -7,11 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+from faults.tools import counted, finish, start, until
 
 from mlmat.store import Store, open_store
 
@@ -45,30 +45,6 @@ class Runner(WrappedAtomsRunner):
         return {"energy": 1.0}
 """
 pytestmark = pytest.mark.slow
-
-
-def start(*arguments: object, **options: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "mlmat", *map(str, arguments)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, **{**pipes, **options})  # type: ignore[call-overload, no-any-return]
-
-
-def finish(*arguments: object) -> str:
-    process = start(*arguments)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    return out
-
-
-def until(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
-
-
-def counted(store: Store, what: str) -> int:
-    return int(store.sql(f"SELECT count(*) AS n FROM {what}")["n"][0])
 
 
 @pytest.fixture
@@ -238,29 +214,6 @@ def test_worker_environment(store: Store) -> None:
     assert process.returncode == 0, err
     seen = store.reduce("env")
     assert set(seen["threads"]) == {1}
-
-
-POISON = """
-import os, signal
-from mlmat.runner import WrappedAtomsRunner
-
-class Runner(WrappedAtomsRunner):
-    name, version = "poison", "1"
-    def run(self, atoms):
-        if atoms.get_chemical_formula() == "Si8":
-            os.kill(os.getppid(), signal.SIGKILL)
-        return {"energy": 1.0}
-"""
-
-
-@pytest.mark.faults
-def test_a_structure_that_takes_its_manager_along_does_not_stop_the_others(store: Store) -> None:
-    (store.path.parent / "poison.py").write_text(POISON)
-    process = start(*screen(store, "poison.py"))
-    until(lambda: counted(store, "result") >= 60, seconds=150)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert counted(store, "failures") == 0
 
 
 def test_a_second_ctrl_c_ends_at_once_and_keeps_what_came_back(store: Store) -> None:

@@ -17,8 +17,10 @@ from ase.build import bulk
 from mlmat import frame
 from mlmat.runner import WrappedAtomsRunner
 from mlmat.runner._load import Recipe, recipe_of_object
+from mlmat.runner._outcome import describe, outcomes_of, run_each
+from mlmat.runner._packing import Ticket, failure_frame, pack
 from mlmat.runner._sent import _sending, wait_until_sent
-from mlmat.runner._task import Ticket, describe, failure_frame, pack_batch, run_each, run_task
+from mlmat.runner._task import run_task
 from mlmat.structure import structure_id, to_row
 
 CRYSTALS = [bulk("Cu"), bulk("Al"), bulk("Au"), bulk("Ni")]
@@ -43,7 +45,7 @@ class Runner(WrappedAtomsRunner):
         found = self.rows.get(str(atoms.symbols), {"energy": 1.0})
         if isinstance(found, BaseException):
             raise found
-        return found
+        return {"energy": None, "gap": None, **found} if type(found) is dict else found
 
 
 class BatchRunner(Runner):
@@ -56,8 +58,12 @@ class BatchRunner(Runner):
         return self.returns(batch) if callable(self.returns) else self.returns
 
 
+def packed_batch(runner, ticket) -> bytes:
+    return pack(ticket, runner.columns, IDS, outcomes_of(runner, CRYSTALS, Path(ticket.scratch)))
+
+
 def outcomes(runner, ticket) -> tuple[dict, list[dict]]:
-    packed = pack_batch(runner, ticket, IDS, CRYSTALS)
+    packed = packed_batch(runner, ticket)
     tables = frame.unpack(packed)
     return tables, tables["result"].to_pylist()
 
@@ -147,7 +153,7 @@ def test_structures_in_a_row_are_rows_of_their_own(ticket):
 
 
 def test_a_frame_counts_what_is_in_it(ticket):
-    meta = frame.meta_of(pack_batch(Runner(Al=ValueError("x")), ticket, IDS, CRYSTALS))
+    meta = frame.meta_of(packed_batch(Runner(Al=ValueError("x")), ticket))
     assert (meta["ok"], meta["failed"]) == (3, 1)
     assert meta["seconds"] >= 0
 
@@ -157,7 +163,7 @@ def test_a_batch_of_failures_has_no_values(ticket):
     assert list(tables) == ["result"]
 
 
-ROW = {"energy": 1.0}
+ROW = {"energy": 1.0, "gap": None}
 
 
 @pytest.mark.parametrize(
@@ -227,7 +233,8 @@ def geometry():
 def test_setup_once_for_many_batches(ticket):
     recipe = recipe_of_object(Setup())
     for _ in range(3):
-        assert frame.meta_of(run_task(recipe, ticket, geometry()))["ok"] == 4
+        (packed,) = run_task(recipe, ticket, geometry())
+        assert frame.meta_of(packed)["ok"] == 4
     assert Setup.count == 1
 
 
@@ -235,7 +242,7 @@ def test_setup_once_for_many_batches(ticket):
     "recipe", [recipe_of_object(Setup(fails=True)), Recipe("./gone.py", source="1/0", key="x"), Recipe("none", key="y")]
 )
 def test_a_runner_that_cannot_start_is_a_note_and_no_failure(ticket, recipe):
-    packed = run_task(recipe, ticket, geometry())
+    (packed,) = run_task(recipe, ticket, geometry())
     meta = frame.meta_of(packed)
     assert socket.gethostname() in meta["broken"]
     assert len(meta["broken"].splitlines()) == 1
@@ -275,11 +282,11 @@ class GoldIsBad(Runner):
             atoms.rattle(0.1)  # what it does to its atoms must not reach the second try
         if any(str(atoms.symbols) == "Au" for atoms in batch):
             raise ValueError("gold is bad")
-        return [{"energy": float(atoms.positions.sum())} for atoms in batch]
+        return [{**ROW, "energy": float(atoms.positions.sum())} for atoms in batch]
 
 
 def test_one_structure_that_spoils_a_batch_fails_alone(ticket):
-    packed = pack_batch(GoldIsBad(), ticket, IDS, CRYSTALS)
+    packed = packed_batch(GoldIsBad(), ticket)
     results = frame.unpack(packed)["result"].to_pylist()
     assert [r["status"] for r in results] == ["ok", "ok", "failed", "ok"]
     assert results[2]["error_message"] == "gold is bad"

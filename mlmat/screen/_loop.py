@@ -1,34 +1,29 @@
-"""The screening loop: pending structures -> batches -> parsl tasks -> journal -> store.
+"""The loop of a screen: batches out to parsl, frames home into the journal, the journal into the store.
 
 A batch is the unit of transport, a structure the unit of record. A batch that is lost with its worker is handed out
-again, then split; a structure that was alone in three lost tasks has failed (`WorkerLost`).
+again in halves; a structure that was alone in three lost tasks has failed (`WorkerLost`). A batch that is lost with its
+node or block goes out again whole; when it happens again and again, it goes out alone, and then it is its own fault.
 """
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from mlmat import frame, parsl_config, provenance
-from mlmat.batching import Batch, Feed
 from mlmat.errors import RunnerError, StoreLocked
-from mlmat.runner._task import Ticket, failure_frame, run_task
+from mlmat.runner._packing import Ticket, failure_frame
+from mlmat.runner._task import run_task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    import pyarrow as pa
-
+    from mlmat.batching import Batch, Feed
     from mlmat.runner._method import Plan
     from mlmat.store import Journal, Store
 
-#: Seconds that the last flush waits for a reader who does not leave: the journal keeps the results anyway.
-LAST_FLUSH = 5.0
 #: Seconds between two flushes of the journal into the store.
 FLUSH_EVERY = 5.0
 #: Seconds that a stop waits for batches under way.
@@ -37,10 +32,8 @@ GRACE = 15.0
 LOST_ALONE = 3
 #: Batches that may be lost in a row, with nothing coming home between them.
 BARREN = 50
-#: Losses that are, at first, no structure's fault: a node, a block or a walltime took its manager.
+#: Losses that are no structure's fault unless it was alone: a node, a block or a walltime took its manager.
 INNOCENT = {"ManagerLost"}
-#: Such losses of one batch after which it is suspected all the same: an out-of-memory killer may take managers.
-UNLUCKY = 2
 #: Errors that every task would meet.
 STOPPING = {
     "ImportError",
@@ -84,8 +77,9 @@ class Screen:
         self.on_progress = on_progress or (lambda _done, _failed: None)
         self.say = say or (lambda _text: None)
         self.summary = Summary()
-        self._flight: dict[Future[bytes], Batch] = {}
+        self._flight: dict[Future[list[bytes]], Batch] = {}
         self.stopped = False
+        self.limits: dict[str, Any] = {}
         self._barren, self._workers = 0, 1
         self._flushed = time.monotonic()
 
@@ -114,8 +108,8 @@ class Screen:
         self.say(f"stopping: waiting up to {GRACE:.0f} s for {batches}; ctrl-C again stops at once")
 
     def _fill(self, kernel: Any, feed: Feed, most: int) -> None:
-        while feed and len(self._flight) < most:
-            batch = feed.next()
+        while feed and len(self._flight) < most and not any(batch.apart for batch in self._flight.values()):
+            batch = feed.next(quiet=not self._flight)
             if batch is None:
                 return
             batch.tries += 1
@@ -126,31 +120,38 @@ class Screen:
 
     def _ticket(self, attempt: int) -> Ticket:
         scratch = str(self.store.folder / "scratch" / self.run_id)
-        return Ticket(self.run_id, self.plan.method["method_id"], self.plan.runner, scratch, attempt)
+        method, runner = self.plan.method["method_id"], self.plan.runner
+        return Ticket(self.run_id, method, runner, scratch, attempt, provenance.here(), **self.limits)
 
-    def _take(self, done: set[Future[bytes]], feed: Feed, journal: Journal) -> None:
+    def _take(self, done: set[Future[list[bytes]]], feed: Feed, journal: Journal) -> None:
         for future in done:
             batch = self._flight.pop(future)
             error = future.exception()
             if error is not None:
                 self._lost(batch, error, feed, journal)
                 continue
-            self._record(future.result(), batch, feed, journal)
+            frames = future.result()
+            if why := broken(frames):
+                self._could_not_start(why, batch, feed)
+                continue
+            feed.learn(batch, self._record(frames, journal))
+            self._barren = 0
+            for lost in filter(None, map(_lost_in, frames)):
+                self._suspect(batch.part(lost["lost"]), lost, feed, journal)
 
-    def _record(self, packed: bytes, batch: Batch, feed: Feed, journal: Journal) -> None:
-        meta = frame.meta_of(packed)
-        if "broken" in meta:
-            self._could_not_start(meta["broken"], batch, feed)
-            return
-        journal.append(packed)
-        self._barren = 0
-        self._count(meta)
-        feed.learn(batch, meta["seconds"])
-
-    def _count(self, meta: dict[str, Any]) -> None:
-        self.summary.ok += meta["ok"]
-        self.summary.failed += meta["failed"]
-        self.on_progress(meta["ok"] + meta["failed"], self.summary.failed)
+    def _record(self, frames: list[bytes], journal: Journal) -> float:
+        """Keep what came home; the seconds that it took."""
+        seconds = 0.0
+        for packed in frames:
+            meta = frame.meta_of(packed)
+            if "ok" not in meta:
+                continue
+            journal.append(packed)
+            self.summary.ok += meta["ok"]
+            self.summary.failed += meta["failed"]
+            seconds += meta["seconds"]
+            self.on_progress(meta["ok"] + meta["failed"], self.summary.failed)
+        return seconds
 
     def _could_not_start(self, why: str, batch: Batch, feed: Feed) -> None:
         """One host where the runner does not start must not end a screen that runs well on others."""
@@ -169,22 +170,24 @@ class Screen:
         self._barren += 1
         if self._barren > BARREN:
             raise RunnerError(f"{BARREN} batches in a row were lost, the last one by {kind}: {said}") from error
-        if kind in INNOCENT and batch.unlucky < UNLUCKY:
+        if kind in INNOCENT and not batch.apart:
             batch.unlucky += 1
             feed.give_back([batch])
-        elif len(batch.ids) > 1:
-            feed.give_back(batch.halves())
         else:
-            self._lost_alone(batch, f"{kind}: {said}", feed, journal)
+            self._suspect(batch, {"how": f"{kind}: {said}"}, feed, journal)
 
-    def _lost_alone(self, batch: Batch, why: str, feed: Feed, journal: Journal) -> None:
+    def _suspect(self, batch: Batch, lost: dict[str, Any], feed: Feed, journal: Journal) -> None:
+        """Something in this batch may have ended its process: find out what, in halves."""
+        if len(batch.ids) > 1:
+            feed.give_back(batch.halves())
+            return
         batch.lost += 1
         if batch.lost < LOST_ALONE:
             feed.give_back([batch])
             return
-        message = f"lost with its worker {batch.tries} times, {batch.lost} of them alone; the last time: {why}"
-        packed = failure_frame(self._ticket(batch.tries), batch.ids[0], "WorkerLost", message)
-        self._record(packed, batch, feed, journal)
+        message = f"lost {batch.tries} times, {batch.lost} of them alone; the last time: {lost['how']}"
+        more = {name: lost.get(name) for name in ("seconds", "traceback")}
+        self._record([failure_frame(self._ticket(batch.tries), batch.ids[0], "WorkerLost", message, **more)], journal)
 
     def _flush(self, journal: Journal, timeout: float = 2.0) -> None:
         """Merge the journal into the store; while somebody holds the store the journal keeps the results."""
@@ -212,91 +215,18 @@ class Screen:
                 self._flight.pop(future)
                 self._keep(future, journal)
 
-    def _keep(self, future: Future[bytes], journal: Journal) -> None:
+    def _keep(self, future: Future[list[bytes]], journal: Journal) -> None:
         """Record what came back after a stop; what did not stays pending."""
-        if future.exception() is None and "broken" not in (meta := frame.meta_of(future.result())):
-            journal.append(future.result())
-            self._count(meta)
+        if future.exception() is None and not broken(frames := future.result()):
+            self._record(frames, journal)
 
 
-def screen(
-    store: Store,
-    plan: Plan,
-    *,
-    config: Any = "local",
-    of: str | None = None,
-    progress: Callable[[int], Any] | None = None,
-    say: Callable[[str], None] | None = None,
-    **selection: Any,
-) -> Summary:
-    """Compute the structures that have no current result of the plan's method, and record every outcome.
-
-    config: `threads`, `local`, a file, or a parsl Config; of: a method whose returned structures are taken; selection:
-    where, limit, retry_failed, include_flagged, as in `Store.pending`; progress(total) gives a callable that is told
-    (structures done, failures so far); say is told what is going on. Raises StoreLocked when another process computes
-    this method, RunnerError when the runner cannot start.
-    """
-    method_id = plan.method["method_id"]
-    described = parsl_config.describe(config)
-    config = parsl_config.make_config(config, store.folder / "parsl")
-    run = provenance.new_run("screen", packages=plan.prepared.packages, method_id=method_id, parsl_config=described)
-    with store.driver(method_id, provenance.who(run)):
-        store.recover(method_id)
-        pending = store.pending(method_id, of=store.find_method(of) if of else None, **selection)
-        if pending.num_rows == 0:
-            return Summary()
-        store.start_run(run, plan.method)
-        work = Screen(store, plan, run["run_id"], progress(pending.num_rows) if progress else None, say)
-        return _run(work, config, pending)
+def _lost_in(packed: bytes) -> dict[str, Any] | None:
+    """What a worker says of structures that ended the process which computed them."""
+    meta = frame.meta_of(packed)
+    return meta if "lost" in meta else None
 
 
-def _run(work: Screen, config: Any, pending: pa.Table) -> Summary:
-    start, store, summary = time.monotonic(), work.store, work.summary
-    journal = store.journal(work.run_id)
-    summary.outcome = "failed"
-    with _stopped_by_signals(work):
-        try:
-            _compute(work, config, pending, journal)
-            summary.outcome = "stopped" if work.stopped and summary.done < pending.num_rows else "finished"
-        except KeyboardInterrupt:  # a second ctrl-C: what is in flight is given up, what came back is kept
-            summary.outcome = "stopped"
-        finally:
-            try:
-                work.finish_flush(journal, LAST_FLUSH)
-            finally:
-                journal.close()
-                with suppress(StoreLocked):  # the journal keeps the results; a run without an end reads as killed
-                    store.end_run(work.run_id, summary.outcome, 0.1 if summary.waiting_bytes else LAST_FLUSH)
-    summary.seconds = time.monotonic() - start
-    summary.pending = pending.num_rows - summary.done
-    return summary
-
-
-def _compute(work: Screen, config: Any, pending: pa.Table, journal: Journal) -> None:
-    with parsl_config.kernel(config, work.store.folder / "parsl") as kernel:
-        workers = parsl_config.workers_of(kernel.config)
-        for note in work.plan.prepared.notes:
-            work.say(f"note: {note}")
-        work.say(f"{pending.num_rows:,} structures pending; starting {workers} workers")
-        work.loop(kernel, workers, Feed(work.store, pending, work.plan.batch_atoms), journal)
-        work.finish_flush(journal, 2.0)
-
-
-@contextmanager
-def _stopped_by_signals(work: Screen) -> Iterator[None]:
-    """The first ctrl-C or SIGTERM asks for a stop; a second one interrupts at once."""
-
-    def asked(number: int, _frame: Any) -> None:
-        if work.stopped:
-            raise KeyboardInterrupt
-        work.stop()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def broken(frames: list[bytes]) -> str | None:
+    """Why the runner could not start where a batch was, if so."""
+    return next((why for packed in frames if (why := frame.meta_of(packed).get("broken"))), None)

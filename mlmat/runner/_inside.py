@@ -1,0 +1,90 @@
+"""The child of a worker: batches in, frames out. What goes wrong in here, crashes in C code included, ends only this.
+
+parent: (recipe, ticket, structures as Arrow IPC)
+child:  ("broken", why, traceback)                  the runner could not be set up
+    or  ("ready",), ("frame", structures so far, bytes), ...
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import sys
+import time
+import traceback
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmat import child, frame
+from mlmat.runner._note import Note
+from mlmat.runner._outcome import OutcomeOf, one_by_one, outcomes_of
+from mlmat.runner._packing import Ticket, pack
+from mlmat.runner._ready import broken, ready
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlmat.runner._base import WrappedAtomsRunner
+    from mlmat.runner._load import Recipe
+
+#: Seconds after which what was computed is sent on: a crash repeats no more than that.
+SEND_EVERY = 1.0
+
+
+def serve(fd: int, note_fd: int) -> None:
+    """Compute what the parent sends until it hangs up."""
+    child.end_with_parent()
+    note, pipe = Note(note_fd), Connection(fd)
+    faulthandler.enable(file=note.file, all_threads=False)
+    try:
+        while True:
+            recipe, ticket, structures = pipe.recv()
+            for message in _answers(recipe, ticket, structures, note):
+                pipe.send(message)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+    except BaseException:
+        note.file.write(traceback.format_exc().encode(errors="replace"))
+        raise
+
+
+def _answers(recipe: Recipe, ticket: Ticket, structures: bytes, note: Note) -> Iterator[tuple[Any, ...]]:
+    child.limit_memory(ticket.memory_limit)
+    try:
+        runner = ready(recipe)
+    except BaseException as error:
+        yield ("broken", broken(error))
+        return
+    yield ("ready",)
+    rows = frame.from_ipc(structures).to_pylist()
+    ids = [row["structure_id"] for row in rows]
+    outcomes: list[OutcomeOf] = []
+    sent, since = 0, time.monotonic()
+    for outcome in _outcomes(runner, rows, ticket, note):
+        outcomes.append(outcome)
+        done = sent + len(outcomes)
+        if done == len(rows) or time.monotonic() - since > SEND_EVERY:
+            yield ("frame", done, pack(ticket, runner.columns, ids[sent:done], outcomes))
+            outcomes, sent, since = [], done, time.monotonic()
+
+
+def _outcomes(
+    runner: WrappedAtomsRunner, rows: list[dict[str, Any]], ticket: Ticket, note: Note
+) -> Iterator[OutcomeOf]:
+    """What came of each structure; the note says at each moment which ones are at work."""
+    from mlmat.structure import from_row
+
+    step = 1 if one_by_one(runner) else len(rows)
+    for first in range(0, len(rows), step):
+        together = [from_row(row) for row in rows[first : first + step]]
+        note.begin(first, len(together))
+        found = list(outcomes_of(runner, together, Path(ticket.scratch)))
+        note.end()
+        yield from found
+
+
+if __name__ == "__main__":
+    # What this process sends must be of the modules that the parent knows, not of __main__.
+    from mlmat.runner._inside import serve as serve_as_module
+
+    serve_as_module(int(sys.argv[1]), int(sys.argv[2]))

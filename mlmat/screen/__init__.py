@@ -1,0 +1,128 @@
+"""Screening: pending structures -> batches -> parsl tasks -> journal -> store."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from mlmat import parsl_config, provenance
+from mlmat.batching import Feed
+from mlmat.errors import StoreLocked, UsageError
+from mlmat.screen._loop import Screen, Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import pyarrow as pa
+
+    from mlmat.runner._method import Plan
+    from mlmat.store import Journal, Store
+
+__all__ = ["Summary", "screen"]
+
+#: Seconds that the last flush waits for a reader who does not leave: the journal keeps the results anyway.
+LAST_FLUSH = 5.0
+
+
+def screen(
+    store: Store,
+    plan: Plan,
+    *,
+    config: Any = "local",
+    of: str | None = None,
+    progress: Callable[[int], Any] | None = None,
+    say: Callable[[str], None] | None = None,
+    time_limit: float | None = None,
+    memory_limit: float | None = None,
+    arguments: str | None = None,
+    **selection: Any,
+) -> Summary:
+    """Compute the structures that have no current result of the plan's method, and record every outcome.
+
+    config: `threads`, `local`, a file, or a parsl Config; time_limit: seconds for each structure, memory_limit: GB for
+    each worker's computation, both for worker processes alone; of: a method whose returned structures are taken;
+    selection: where, limit, retry_failed, include_flagged, as in `Store.pending`; progress(total) gives a callable
+    that is told (structures done, failures so far); say is told what is going on; arguments: the command line that
+    the run is recorded with, by default that of this process. Raises StoreLocked when another process computes this
+    method, RunnerError when the runner cannot start, UsageError for limits that nobody can keep.
+    """
+    method_id = plan.method["method_id"]
+    described = parsl_config.describe(config)
+    config = parsl_config.make_config(config, store.folder / "parsl")
+    limits = _limits(config, time_limit, memory_limit)
+    about = {"packages": plan.prepared.packages, "method_id": method_id, "parsl_config": described}
+    run = provenance.new_run("screen", arguments, **about)
+    with store.driver(method_id, provenance.who(run)):
+        store.recover(method_id)
+        store.adopt_method(plan.method)
+        pending = store.pending(method_id, of=store.find_method(of) if of else None, **selection)
+        if pending.num_rows == 0:
+            return Summary()
+        store.start_run(run, plan.method)
+        work = Screen(store, plan, run["run_id"], progress(pending.num_rows) if progress else None, say)
+        work.limits = limits
+        return _run(work, config, pending)
+
+
+def _limits(config: Any, time_limit: float | None, memory_limit: float | None) -> dict[str, Any]:
+    """The limits as a ticket has them. Raises UsageError where structures run in this process: it cannot end them."""
+    if (time_limit or memory_limit) and parsl_config.has_threads(config):
+        raise UsageError(
+            "--time-limit and --memory-limit need worker processes: threads cannot be ended; use --config local"
+        )
+    return {"time_limit": time_limit, "memory_limit": int(memory_limit * 1e9) if memory_limit else None}
+
+
+def _run(work: Screen, config: Any, pending: pa.Table) -> Summary:
+    start, store, summary = time.monotonic(), work.store, work.summary
+    journal = store.journal(work.run_id)
+    summary.outcome = "failed"
+    with _stopped_by_signals(work):
+        try:
+            _compute(work, config, pending, journal)
+            summary.outcome = "stopped" if work.stopped and summary.done < pending.num_rows else "finished"
+        except KeyboardInterrupt:  # a second ctrl-C: what is in flight is given up, what came back is kept
+            summary.outcome = "stopped"
+        finally:
+            try:
+                work.finish_flush(journal, LAST_FLUSH)
+            finally:
+                journal.close()
+                with suppress(StoreLocked):  # the journal keeps the results; a run without an end reads as killed
+                    store.end_run(work.run_id, summary.outcome, 0.1 if summary.waiting_bytes else LAST_FLUSH)
+    summary.seconds = time.monotonic() - start
+    summary.pending = pending.num_rows - summary.done
+    return summary
+
+
+def _compute(work: Screen, config: Any, pending: pa.Table, journal: Journal) -> None:
+    with parsl_config.kernel(config, work.store.folder / "parsl") as kernel:
+        workers = parsl_config.workers_of(kernel.config)
+        for note in work.plan.prepared.notes:
+            work.say(f"note: {note}")
+        work.say(f"{pending.num_rows:,} structures pending; starting {workers} workers")
+        work.loop(kernel, workers, Feed(work.store, pending, work.plan.batch_atoms), journal)
+        work.finish_flush(journal, 2.0)
+
+
+@contextmanager
+def _stopped_by_signals(work: Screen) -> Iterator[None]:
+    """The first ctrl-C or SIGTERM asks for a stop; a second one interrupts at once."""
+
+    def asked(number: int, _frame: Any) -> None:
+        if work.stopped:
+            raise KeyboardInterrupt
+        work.stop()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
