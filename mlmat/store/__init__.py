@@ -9,14 +9,14 @@ from __future__ import annotations
 import time
 import warnings
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from mlmat.errors import StoreError, StoreLocked
+from mlmat.errors import StoreLocked
 from mlmat.store import _drivers, _imported, _journal, _results, _schema, _structures
+from mlmat.store._bounds import Bounds
 from mlmat.store._columns import runner_name
-from mlmat.store._connection import Database, plain_errors
 from mlmat.store._journal import Journal
+from mlmat.store._opening import Opening
 from mlmat.store._reading import Reading, answered, to_pandas
 from mlmat.store._results import Unmergeable
 
@@ -37,15 +37,11 @@ __all__ = ["Journal", "Store", "open_store"]
 MERGE_BYTES = 16_000_000
 
 
-class Store(Reading):
+class Store(Opening, Reading):
     """One store file. Every method opens it, does one thing and closes it again.
 
     Energies in eV, lengths in Å; units of every column: `mlmat sql "DESCRIBE …"` and the column comments.
     """
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.database = Database(path)
-        self._readable = self._writable = False
 
     @classmethod
     def open(
@@ -63,16 +59,6 @@ class Store(Reading):
         store.check()
         return store
 
-    @property
-    def path(self) -> Path:
-        """The store file."""
-        return self.database.path
-
-    @property
-    def folder(self) -> Path:
-        """The folder beside it: locks, journals, scratch directories, logs."""
-        return self.database.folder
-
     def __repr__(self) -> str:
         return f"<mlmat store {self.path}>"
 
@@ -82,42 +68,13 @@ class Store(Reading):
 
         return AseDatabase(self, method)
 
-    # -- opening ---------------------------------------------------------------------------------
-
-    def create(self) -> None:
-        """Make the file and its tables where there are none, in whole or not at all."""
-        if self.path.exists():
-            return
-        if not self.path.parent.is_dir():
-            raise StoreError(f"{self.path}: the folder {self.path.parent} does not exist; make it first")
-        self._upgrade()
-
-    def check(self) -> None:
-        """See that this is a store that this mlmat can read; older tables are brought up. Raises StoreError."""
-        if not self._readable and not self._is_readable_now():
-            self._upgrade()
-
-    def _upgrade(self) -> None:
-        with plain_errors(), self.database.write() as con:
-            _schema.upgrade(con, self.path)
-        self._readable = self._writable = True
+    # -- merging ---------------------------------------------------------------------------------
 
     @contextmanager
-    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        self.check()
-        with plain_errors(), self.database.read() as con:
-            yield con
-
-    def _is_readable_now(self) -> bool:
-        with self.database.read() as con:
-            self._readable = _schema.is_readable(con, self.path)
-        return self._readable
-
-    @contextmanager
-    def _writing(self, timeout: float = 60.0) -> Iterator[duckdb.DuckDBPyConnection]:
+    def _writing(self, timeout: float = 60.0, bounds: Bounds | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """One transaction, after what dead drivers left in their journals was merged."""
         self._adopt(timeout)
-        with plain_errors(), self.database.write(timeout) as con:
+        with self._transaction(timeout, bounds) as con:
             if not self._writable:
                 _schema.upgrade(con, self.path)
                 self._writable = self._readable = True
@@ -125,8 +82,10 @@ class Store(Reading):
 
     def _adopt(self, timeout: float) -> None:
         """Merge the journals of dead drivers, each by itself: one that cannot be merged must not stop the others."""
+        self.check()
         with ExitStack() as stack:
-            for orphan in [stack.enter_context(closing(o)) for o in _journal.adopt(self.folder / "journal")]:
+            orphans = _journal.adopt(self.folder / "journal", self._identity)
+            for orphan in [stack.enter_context(closing(o)) for o in orphans]:
                 self.merge(orphan, timeout)
 
     def merge(self, journal: Journal, timeout: float = 60.0) -> int:
@@ -137,7 +96,7 @@ class Store(Reading):
         count = 0
         for frames in _journal.chunks(journal.frames(), MERGE_BYTES):
             try:
-                with plain_errors(), self.database.write(timeout) as con:
+                with self._transaction(timeout) as con:
                     count += _results.merge(con, frames)
             except Unmergeable:
                 count += sum(self._merge_or_keep(journal, frame, timeout) for frame in frames)
@@ -146,7 +105,7 @@ class Store(Reading):
 
     def _merge_or_keep(self, journal: Journal, frame: bytes, timeout: float) -> int:
         try:
-            with plain_errors(), self.database.write(timeout) as con:
+            with self._transaction(timeout) as con:
                 return _results.merge(con, [frame])
         except Unmergeable as error:
             kept = journal.set_aside(frame)
@@ -161,7 +120,7 @@ class Store(Reading):
         deadline = time.monotonic() + timeout
         while True:
             self._adopt(timeout)
-            names = _journal.waiting_names(self.folder / "journal")
+            names = _journal.waiting_names(self.folder / "journal", self._identity)
             if not names or not self._runs_of(method_id, names):
                 return
             if time.monotonic() > deadline:
@@ -188,12 +147,16 @@ class Store(Reading):
         with self._writing() as con:
             return dict(_imported.add(con, sources, structures, **more))
 
-    def execute(self, statement: str, run: Mapping[str, Any] | None = None) -> pd.DataFrame:
-        """Run a statement that may write, in one transaction, and record the run. Raises QueryError."""
-        with self._writing() as con:
+    def execute(self, statement: str, run: Mapping[str, Any] | None = None, **bounds: Any) -> pd.DataFrame:
+        """Run a statement that may write to the store, in one transaction, and record the run; bounds as in `sql`.
+
+        Raises QueryError.
+        """
+        limits = Bounds(**bounds)
+        with self._writing(bounds=limits) as con:
             if run is not None:
                 _results.add_row(con, "run", run)
-            return to_pandas(answered(con.execute(statement)))
+            return limits.run(con, lambda: to_pandas(answered(con.execute(statement))))
 
     # -- screening -------------------------------------------------------------------------------
 
@@ -203,6 +166,18 @@ class Store(Reading):
             if method is not None:
                 _results.add_method(con, method)
             _results.add_row(con, "run", run)
+
+    def adopt_method(self, method: Mapping[str, Any]) -> None:
+        """Register a method that is unknown although its results are here.
+
+        So it is where a journal was merged into a copy of the store from before the run.
+        """
+        query = "SELECT 1 FROM result WHERE method_id = $1 AND $1 NOT IN (SELECT method_id FROM method) LIMIT 1"
+        with self._reading() as con:
+            if not con.execute(query, [method["method_id"]]).fetchall():
+                return
+        with self._writing() as con:
+            _results.add_method(con, method)
 
     def end_run(self, run_id: str, outcome: str, timeout: float = 60.0) -> None:
         """Say how a run ended: finished, stopped or failed. Raises StoreLocked."""
@@ -226,7 +201,8 @@ class Store(Reading):
 
     def journal(self, name: str) -> Journal:
         """A journal of this process's own for what its workers return."""
-        return Journal(self.folder / "journal", name)
+        self.check()
+        return Journal(self.folder / "journal", _journal.name_of(name, self._identity))
 
     def driver(self, method_id: str, who: str) -> AbstractContextManager[None]:
         """Be the one driver of a method. Raises StoreLocked, naming who is at work."""
@@ -239,6 +215,26 @@ class Store(Reading):
     def drivers(self) -> list[str]:
         """Who is at work on this store: one line for each living driver."""
         return _drivers.at_work(self.folder)
+
+    def status(self) -> dict[str, Any]:
+        """Blocks by outcome, results by method, failures by class, and what `beside` says."""
+        with self._reading() as con:
+            tables = _results.status_tables(con)
+        return {**tables, **self.beside()}
+
+    def beside(self) -> dict[str, Any]:
+        """What can be known without opening the store: drivers at work, bytes in journals, and who holds the store."""
+        folder = self.folder / "journal"
+        journals, size = _journal.waiting(folder, self._identity)
+        others = _journal.of_others(folder, self._identity) if self._identity else []
+        return {
+            "drivers": self.drivers(),
+            "journals": journals,
+            "journal_bytes": size,
+            "kept": [str(path) for path in _journal.set_aside(folder)],
+            "of_others": [str(path) for path in others],
+            "holder": self.database.holder(),
+        }
 
 
 open_store = Store.open

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
+from mlmat.errors import StoreError
 from mlmat.store._connection import rows
-from mlmat.store._structures import FILE, PLACE
+from mlmat.store._structures import FILE, PLACE, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import duckdb
+
+
+#: Results with their method and their run.
+_RESULTS = """
+    SELECT r.* REPLACE (r.result_id::VARCHAR AS result_id, r.run_id::VARCHAR AS run_id), m.* EXCLUDE (method_id),
+        u.arguments AS command, u.* EXCLUDE (run_id, method_id, arguments, command, host, pid, outcome),
+        r.result_id IN (SELECT result_id FROM current_result) AS is_current,
+        (SELECT min(p.structure_id) FROM produced AS p
+         WHERE p.result_id = r.result_id AND p.role = 'relaxed') AS relaxed_id,
+        (SELECT any_value(own.path) FROM source AS own WHERE own.source_id = r.source_id) AS came_with
+    FROM result AS r JOIN method AS m USING (method_id) LEFT JOIN run AS u USING (run_id)
+    WHERE CASE WHEN $result::VARCHAR IS NULL THEN r.structure_id = $structure ELSE r.result_id = $result::UUID END
+    ORDER BY r.result_id
+"""
 
 
 def refused(con: duckdb.DuckDBPyConnection, files: Sequence[tuple[str, str | None]], limit: int) -> list[str]:
@@ -35,20 +51,34 @@ def refused(con: duckdb.DuckDBPyConnection, files: Sequence[tuple[str, str | Non
     return [text for (text,) in found]
 
 
-def provenance_of(con: duckdb.DuckDBPyConnection, structure_id: str) -> dict[str, Any]:
-    """Everything that `mlmat show` prints of one structure, as tables of Python values."""
+def named(con: duckdb.DuckDBPyConnection, text: str) -> tuple[str | None, str | None]:
+    """Structure and result of an id or its unambiguous beginning; no result where it is a structure's.
+
+    Raises StoreError.
+    """
+    if not re.fullmatch(r"[0-9a-fA-F]{8}-[0-9a-fA-F-]{0,27}", text.strip()):
+        return resolve(con, text), None
+    text = text.strip().lower()
+    query = "SELECT structure_id, result_id::VARCHAR FROM result WHERE starts_with(result_id::VARCHAR, ?) LIMIT 2"
+    found = rows(con, query, [text])
+    if len(found) != 1:
+        raise StoreError(f"several results begin with {text}; give more of it" if found else f"no result {text} here")
+    return found[0]
+
+
+def provenance_of(
+    con: duckdb.DuckDBPyConnection, structure_id: str | None, result_id: str | None = None
+) -> dict[str, Any]:
+    """Everything that `mlmat show` prints of one structure, or of one of its results, as tables of Python values."""
     queries = {
         "structure": "SELECT * FROM structure WHERE structure_id = ?",
         "sources": f"SELECT path, member, block, {PLACE} AS place, outcome, reason, warnings, parser, current, "
-        "ingested_at, key_values FROM source WHERE structure_id = ? ORDER BY source_id",
-        "made_by": "SELECT p.parent_id, p.role, m.method FROM produced AS p JOIN method AS m USING (method_id) "
-        "WHERE p.structure_id = ?",
+        "ingested_at, key_values, file_sha256, block_sha256 FROM source WHERE structure_id = ? ORDER BY source_id",
+        "made_by": "SELECT p.parent_id, p.role, m.method, m.method_id FROM produced AS p JOIN method AS m "
+        "USING (method_id) WHERE p.structure_id = ?",
         "became": "SELECT p.structure_id, p.role, m.method FROM produced AS p JOIN method AS m USING (method_id) "
         "WHERE p.parent_id = ?",
-        "results": "SELECT r.*, m.method, u.arguments AS command, r.result_id IN (SELECT result_id FROM current_result "
-        "WHERE structure_id = $1) AS is_current, (SELECT min(p.structure_id) FROM produced AS p "
-        "WHERE p.result_id = r.result_id AND p.role = 'relaxed') AS relaxed_id FROM result AS r "
-        "JOIN method AS m USING (method_id) LEFT JOIN run AS u USING (run_id) "
-        "WHERE r.structure_id = $1 ORDER BY r.result_id",
     }
-    return {name: con.sql(query, params=[structure_id]).to_arrow_table().to_pylist() for name, query in queries.items()}
+    found = {name: con.sql(query, params=[structure_id]) for name, query in queries.items()}
+    found["results"] = con.sql(_RESULTS, params={"structure": structure_id, "result": result_id})
+    return {name: answer.to_arrow_table().to_pylist() for name, answer in found.items()}

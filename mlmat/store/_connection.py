@@ -7,20 +7,23 @@ stays steps back from the turnstile every half second, so that other readers are
 
 from __future__ import annotations
 
+import copy
 import fcntl
 import os
 import random
 import re
+import struct
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmat.errors import QueryError, StoreError, StoreLocked
+from mlmat.errors import StoreError, StoreLocked
+from mlmat.store import _broken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import duckdb
 
@@ -30,11 +33,18 @@ POLL = 0.005
 PATIENCE = 0.5
 #: Seconds of waiting after which a user is told for whom.
 SILENCE = 1.0
+#: Seconds that somebody has to stay to be called the holder of a store.
+GLANCE = 0.3
 _CONFIG = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "python_enable_replacements": "false",
+    "enable_external_access": "false",
 }
+#: Bytes before the first block of a DuckDB file.
+_HEADERS = 3 * 4096
+#: C's struct flock: type, whence, start, length, process.
+_FLOCK = struct.Struct("hhqqi4x")
 _process_locks: dict[str, threading.RLock] = {}
 
 
@@ -44,18 +54,29 @@ class Database:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path).expanduser().absolute()
         self.folder = self.path.with_name(self.path.name + ".d")
-        # DuckDB's lock is per process and a second connection of another kind is refused: threads take turns.
         self.say: Callable[[str], None] | None = None
+        self.settings: Mapping[str, str] = _CONFIG
+        #: Seconds that a reader waits for a writer.
+        self.patience = 30.0
+        self._opened, self._told = False, ""
+        # DuckDB's lock is per process and a second connection of another kind is refused: threads take turns.
         self._threads = _process_locks.setdefault(os.path.realpath(self.path), threading.RLock())
 
+    def bounded(self, settings: Mapping[str, str]) -> Database:
+        """The same file, opened with settings of DuckDB of its own."""
+        other = copy.copy(self)
+        other.settings = {**self.settings, **settings}
+        return other
+
     @contextmanager
-    def read(self, timeout: float = 30.0) -> Iterator[duckdb.DuckDBPyConnection]:
+    def read(self, timeout: float | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
         """A read-only connection for one short use.
 
-        Raises StoreLocked when a writer stays longer than timeout seconds, StoreError when it is no store.
+        Raises StoreLocked when a writer stays longer than timeout seconds (patience), StoreError when it is no store.
         """
         with self._threads:
-            con = self._wait(read_only=True, until=time.monotonic() + timeout)
+            start = time.monotonic()
+            con = self._wait(True, start + (self.patience if timeout is None else timeout), start)
             if con is None:
                 raise StoreLocked(self._who())
             try:
@@ -67,56 +88,136 @@ class Database:
     def write(self, timeout: float = 60.0) -> Iterator[duckdb.DuckDBPyConnection]:
         """A connection inside one transaction: committed at the end, rolled back by an exception.
 
-        Raises StoreLocked when readers or another writer stay longer than timeout seconds.
+        Raises StoreLocked when readers or another writer stay longer than timeout seconds. The file must be there: only
+        `create` makes one.
         """
-        deadline = time.monotonic() + timeout
+        start = time.monotonic()
+        deadline = start + timeout
         with self._threads:
             while True:
                 with self._turnstile(deadline):
-                    con = self._wait(read_only=False, until=min(deadline, time.monotonic() + PATIENCE))
+                    con = self._wait(False, min(deadline, time.monotonic() + PATIENCE), start)
                     if con is not None:
-                        try:
-                            con.execute("BEGIN")
+                        with _transaction(con):
+                            self._check_whole(con)
                             yield con
-                            con.execute("COMMIT")
-                        finally:
-                            con.close()
                         return
                 if time.monotonic() > deadline:
                     raise StoreLocked(self._who())
                 time.sleep(random.uniform(0.1, 0.3))
 
-    def _wait(self, *, read_only: bool, until: float) -> duckdb.DuckDBPyConnection | None:
-        """Try to open until a moment; None when somebody else still holds the file then."""
-        import duckdb
+    def create(self, fill: Callable[[duckdb.DuckDBPyConnection], None], timeout: float = 60.0) -> None:
+        """Make the file where there is none, filled by one transaction, in whole or not at all."""
+        new = Database(self.path.with_name(f"{self.path.name}.new"))
+        with self._turnstile(time.monotonic() + timeout):
+            if self.path.exists():  # by another process, just now
+                return
+            if self._log.exists():
+                raise StoreError(f"{self._log}: changes to a store that is not there; put it back, or remove this file")
+            try:
+                new._remove()
+                with _transaction(new._connect(read_only=False)) as con:
+                    fill(con)
+                if new._log.exists():  # DuckDB says nothing when the log does not fit into the file
+                    raise StoreError(f"{self.path}: could not be made (no space left?); make room and run it again")
+                new.path.replace(self.path)
+            finally:
+                new._remove()
 
-        silent_until = time.monotonic() + SILENCE
+    @property
+    def _log(self) -> Path:
+        """DuckDB's log of what is on its way into the file."""
+        return self.path.with_name(f"{self.path.name}.wal")
+
+    def _remove(self) -> None:
+        self.path.unlink(missing_ok=True)
+        self._log.unlink(missing_ok=True)
+
+    def _check_whole(self, con: duckdb.DuckDBPyConnection) -> None:
+        """DuckDB writes into a file that was cut short, until it reads what is gone. Raises StoreError."""
+        if self._log.exists():  # what it holds counts already, and is not in the file yet
+            return
+        query = f"SELECT {_HEADERS} + block_size * used_blocks FROM pragma_database_size()"
+        if self.path.stat().st_size < (size := int(rows(con, query)[0][0])):
+            raise _broken.damaged(self.path, f"it was cut short: {size:,} bytes belong to it")
+
+    def holder(self) -> str | None:
+        """The process that stays in the store and keeps writers out, as the kernel knows it; None when nobody does."""
+        if (pid := self._locked_by()) is None:
+            return None
+        time.sleep(GLANCE)
+        return _process(pid) if pid == self._locked_by() else None
+
+    def _locked_by(self) -> int | None:
+        with self._threads:  # closing the file drops the lock of a connection of this process
+            try:
+                fd = os.open(self.path, os.O_RDONLY)
+            except OSError:
+                return None
+            try:
+                asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+                kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+            finally:
+                os.close(fd)
+        return None if kind == fcntl.F_UNLCK else int(pid)
+
+    def _wait(self, read_only: bool, until: float, since: float) -> duckdb.DuckDBPyConnection | None:
+        """Try to open until a moment; None when somebody else still holds the file then. since: when waiting began."""
         while True:
             if read_only:
                 self._pass_turnstile(until)
-            try:
-                con = duckdb.connect(str(self.path), read_only=read_only, config=_CONFIG)
-                # DuckDB would draw it on standard output, into the user's CSV, after two seconds.
-                con.execute("SET enable_progress_bar = false")
+            con = self._try(read_only)
+            if con is not None:
+                self._told = ""
                 return con
-            except duckdb.IOException as error:
-                if "Could not set lock" not in str(error):
-                    raise self._refused(error) from error
-                self._last = str(error)
-            except duckdb.Error as error:
-                raise self._refused(error) from error
             if time.monotonic() > until:
                 return None
-            if time.monotonic() > silent_until and self.say is not None:
-                self.say(f"waiting: {self._who()}")
-                silent_until = until
+            if time.monotonic() > since + SILENCE:
+                self._tell(f"waiting: {self._who()}")
             time.sleep(POLL)
+
+    def _tell(self, text: str) -> None:
+        """Say for whom one has to wait: once, until the store was open again."""
+        if self.say is not None and text != self._told:
+            self._told = text
+            self.say(text)
+
+    def _try(self, read_only: bool) -> duckdb.DuckDBPyConnection | None:
+        """Open the file; None when somebody else holds it."""
+        import duckdb
+
+        if not self.path.exists():
+            raise _broken.missing(self.path, was_there=self._opened)
+        try:
+            con = self._connect(read_only)
+        except duckdb.Error as error:
+            if "Could not set lock" in str(error):
+                self._last = str(error)
+                return None
+            if not self.path.exists():
+                raise _broken.missing(self.path, was_there=self._opened) from error
+            raise _broken.refused(self.path, error) from error
+        self._opened = True
+        return con
+
+    def _connect(self, read_only: bool) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
+        con = duckdb.connect(str(self.path), read_only=read_only, config=dict(self.settings))
+        # DuckDB would draw it on standard output, into the user's CSV, after two seconds.
+        con.execute("SET enable_progress_bar = false")
+        if self.settings["enable_external_access"] == "false":
+            con.execute("SET lock_configuration = true")
+        return con
 
     @contextmanager
     def _turnstile(self, deadline: float) -> Iterator[None]:
         """Hold the turnstile: readers that come now wait."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        fd = os.open(self.folder / "turnstile", os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            fd = os.open(self.folder / "turnstile", os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise _broken.unwritable(self.path, error) from error
         try:
             while not try_lock(fd, fcntl.LOCK_EX):
                 if time.monotonic() > deadline:
@@ -137,20 +238,6 @@ class Database:
                 time.sleep(POLL / 2)
         finally:
             os.close(fd)
-
-    def _refused(self, error: Exception) -> StoreError:
-        text = str(error).splitlines()[0]
-        if not self.path.exists():
-            return StoreError(f"{self.path}: there is no such store; `mlmat ingest PATH --db {self.path}` makes one")
-        if self.path.is_dir():
-            return StoreError(f"{self.path}: this is a folder; --db takes the store file")
-        if self.path.stat().st_size == 0:
-            return StoreError(f"{self.path}: an empty file, not a store; remove it and ingest again")
-        if "not a valid DuckDB" in text:
-            return StoreError(f"{self.path}: this file is not a DuckDB database; give the store with --db")
-        if isinstance(error, PermissionError) or "ermission denied" in text:
-            return StoreError(f"{self.path}: permission denied; check who owns the file")
-        return StoreError(f"{self.path}: DuckDB cannot open it: {text}")
 
     def _who(self) -> str:
         """One line that names the process which holds the file, as far as DuckDB knows."""
@@ -174,13 +261,29 @@ def rows(con: Any, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
 
 
 @contextmanager
-def plain_errors() -> Iterator[None]:
-    """DuckDB's errors as one line for people."""
+def plain_errors(path: Path | None = None) -> Iterator[None]:
+    """DuckDB's errors as one line for people; path: the store, which they may be about."""
     import duckdb
 
     try:
         yield
     except duckdb.Error as error:
-        lines: Iterable[str] = (line.strip() for line in str(error).splitlines())
-        text = " ".join(line for line in lines if line and not line.startswith(("LINE", "^")))
-        raise QueryError(text) from error
+        raise _broken.plain(path, error) from error
+
+
+@contextmanager
+def _transaction(con: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that lives for one transaction."""
+    try:
+        con.execute("BEGIN")
+        yield con
+        con.execute("COMMIT")
+    finally:
+        con.close()
+
+
+def _process(pid: int) -> str:
+    """A process for people: its number and name."""
+    with suppress(OSError):
+        return f"process {pid} ({Path(f'/proc/{pid}/comm').read_text().strip()})"
+    return f"process {pid}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mlmat.errors import StoreLocked
+from mlmat.store._broken import unwritable
 from mlmat.store._connection import try_lock
 
 if TYPE_CHECKING:
@@ -32,13 +33,17 @@ def archive_reader(folder: Path, who: str) -> AbstractContextManager[None]:
 
 @contextmanager
 def _alone(lock: Path, who: str, what: str) -> Iterator[None]:
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise unwritable(lock, error) from error
     try:
         if not _locked_soon(fd):
             raise StoreLocked(f"{what} {_said(fd)}; let it finish or stop it")
         os.ftruncate(fd, 0)
-        os.pwrite(fd, who.encode(), 0)
+        with suppress(OSError):  # the lock counts, also where the disk has no room for a name
+            os.pwrite(fd, who.encode(), 0)
         yield
     finally:
         os.close(fd)
@@ -58,7 +63,7 @@ def at_work(folder: Path) -> list[str]:
 
 
 def _said(fd: int) -> str:
-    return os.pread(fd, 4096, 0).decode(errors="replace").strip()
+    return os.pread(fd, 4096, 0).decode(errors="replace").strip() or "another process"
 
 
 def _locked_soon(fd: int) -> bool:

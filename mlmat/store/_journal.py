@@ -1,8 +1,9 @@
 """The journal: what came back from workers, on disk before anybody is told, until the store has it.
 
-One append-only file per driver in `FILE.d/journal`, locked by its owner for life. A record is a frame with its length
-and checksum; one that was cut short or damaged is stepped over, and a copy of the file stays as FILE.damaged. Nothing
-but `clear` ever takes a record away. Merging twice changes nothing (result_id).
+One append-only file per driver, `FILE.d/journal/NAME.STORE.journal`, locked by its owner for life; STORE tells the
+store that it belongs to: another one that was made in its place does not take it in. A record is a frame with its
+length and checksum; one that was cut short or damaged is stepped over, and a copy of the file stays as FILE.damaged.
+Nothing but `clear` ever takes a record away. Merging twice changes nothing (result_id).
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import zlib
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from mlmat.errors import StoreError
+from mlmat.store._broken import unwritable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
@@ -26,25 +30,38 @@ _MAGIC = b"MLJ1"
 class Journal:
     """A journal that this process owns.
 
-    Raises BlockingIOError when another living process owns it.
+    Raises BlockingIOError when another living process owns it, StoreError when it cannot be made.
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / f"{name}.journal"
-        self._fd = _own(self.path)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._fd = _own(self.path)
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            raise unwritable(self.path, error) from error
         self._size = _keep_damage(self._fd, self.path)
 
     def append(self, frame: bytes) -> None:
-        """Keep a frame: on disk when this returns. Raises OSError when it cannot be; what was there stays."""
+        """Keep a frame: on disk when this returns. Raises StoreError when it cannot be; what was there stays."""
+        if not self._is_there():
+            raise StoreError(f"{self.path}: the journal was deleted or moved under this run; start it again")
         record = _record(frame)
         try:
             _write_all(self._fd, record)
             os.fdatasync(self._fd)
-        except OSError:
+        except OSError as error:
             os.ftruncate(self._fd, self._size)
-            raise
+            raise unwritable(self.path, error) from error
         self._size += len(record)
+
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat(self.path.stat(), os.fstat(self._fd))
+        except FileNotFoundError:
+            return False
 
     def __len__(self) -> int:
         """Bytes that wait to be merged."""
@@ -67,33 +84,56 @@ class Journal:
         return kept
 
     def close(self) -> None:
-        """Give the file up; an empty one is removed."""
-        if self._size == 0 and os.fstat(self._fd).st_nlink:
+        """Give the file up; an empty one is removed, one that was deleted with results in it is written again."""
+        if self._size == 0 and self._is_there():
             self.path.unlink(missing_ok=True)
+        elif self._size and not os.fstat(self._fd).st_nlink:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_bytes(_content(self._fd))
         os.close(self._fd)
 
 
-def adopt(folder: Path) -> list[Journal]:
-    """Take over the journals whose owner is dead; those of living owners are left alone."""
+def name_of(name: str, store: str | None) -> str:
+    """The name of a file of a store's journal; every store takes one that names none."""
+    return f"{name}.{store}" if store else name
+
+
+def adopt(folder: Path, store: str | None) -> list[Journal]:
+    """Take over the journals of a store whose owner is dead; those of living owners are left alone."""
     found = []
-    for path in sorted(folder.glob("*.journal")):
+    for path in sorted(_files(folder, store)):
         with suppress(BlockingIOError):
             found.append(Journal(folder, path.stem))
     return found
 
 
-def waiting_names(folder: Path) -> list[str]:
-    """Names of the journals that hold something."""
-    return [path.stem for path in folder.glob("*.journal") if path.exists() and path.stat().st_size]
+def waiting_names(folder: Path, store: str | None) -> list[str]:
+    """Names of the journals of a store that hold something."""
+    return [path.stem.partition(".")[0] for path in _files(folder, store) if _size(path)]
 
 
-def waiting(folder: Path) -> tuple[int, int]:
-    """Journals that hold something, and how many bytes: what readers report."""
-    sizes = []
-    for path in folder.glob("*.journal"):
-        with suppress(FileNotFoundError):  # merged and removed since we looked
-            sizes.append(path.stat().st_size)
-    return sum(1 for s in sizes if s), sum(sizes)
+def waiting(folder: Path, store: str | None = None) -> tuple[int, int]:
+    """Journals that hold something, of a store or of all, and how many bytes: what readers report."""
+    sizes = [size for path in _files(folder, store) if (size := _size(path))]
+    return len(sizes), sum(sizes)
+
+
+def of_others(folder: Path, store: str) -> list[Path]:
+    """Journals with results of another store, that lay here before."""
+    own = set(_files(folder, store))
+    return sorted(path for path in _files(folder, None) if path not in own and _size(path))
+
+
+def _files(folder: Path, store: str | None) -> list[Path]:
+    found = folder.glob("*.journal")
+    return [path for path in found if store is None or path.stem.partition(".")[2] in ("", store)]
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # merged and removed since we looked
+        return 0
 
 
 def read(fd: int) -> Iterator[bytes]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import QueryError, StoreError
-from mlmat.store import _about, _drivers, _journal, _results, _structures
+from mlmat.store import _about, _consistency, _results, _structures
+from mlmat.store._bounds import Bounds, interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,38 +32,51 @@ class Reading:
         """The folder beside the file."""
         raise NotImplementedError
 
-    def _reading(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+    def _reading(self, bounds: Bounds | None = None) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         raise NotImplementedError
 
-    def sql(self, query: str, parameters: Any = None) -> pd.DataFrame:
-        """The result of a read-only query as a DataFrame. Raises QueryError."""
-        with self._reading() as con:
-            return to_pandas(answered(con.execute(query, parameters)))
+    def sql(self, query: str, parameters: Any = None, **bounds: Any) -> pd.DataFrame:
+        """The result of a read-only query as a DataFrame. Raises QueryError.
 
-    def arrow(self, query: str, parameters: Any = None) -> pa.Table:
-        """The result of a read-only query as an Arrow table. Raises QueryError."""
-        with self._reading() as con:
-            return answered(con.sql(query, params=parameters)).to_arrow_table()
+        SQL reaches no file, no network and no variable of Python, and is stopped after `timeout` seconds (600; None:
+        never) or when it needs more than `memory` GB (half of what there is). trusted=True lets it read and write
+        files and change settings, as a DuckDB shell may.
+        """
+        limits = Bounds(**bounds)
+        with self._reading(limits) as con:
+            return limits.run(con, lambda: to_pandas(answered(con.execute(query, parameters))))
 
-    def polars(self, query: str, parameters: Any = None) -> pl.DataFrame:
-        """The result of a read-only query as a Polars DataFrame. Raises QueryError, and StoreError without polars."""
+    def arrow(self, query: str, parameters: Any = None, **bounds: Any) -> pa.Table:
+        """The result of a read-only query as an Arrow table; bounds as in `sql`. Raises QueryError."""
+        limits = Bounds(**bounds)
+        with self._reading(limits) as con:
+            return limits.run(con, lambda: limits.table(answered(con.sql(query, params=parameters))))
+
+    def polars(self, query: str, parameters: Any = None, **bounds: Any) -> pl.DataFrame:
+        """The result of a read-only query as a Polars DataFrame; bounds as in `sql`.
+
+        Raises QueryError, and StoreError without polars.
+        """
         try:
             import polars
         except ImportError:
             raise StoreError("polars is not installed: pip install polars, or take .arrow() or .sql()") from None
-        frame = polars.from_arrow(self.arrow(query, parameters))
+        frame = polars.from_arrow(self.arrow(query, parameters, **bounds))
         assert isinstance(frame, polars.DataFrame)
         return frame
 
     def reduce(self, name: str) -> pd.DataFrame:
         """A reduction (a view: `ranking`, `failures`, a runner's name, …) as a DataFrame. Raises StoreError."""
         with self._reading() as con:
-            return to_pandas(con.execute(f"SELECT * FROM {_results.check_reduction(con, name)}"))
+            query = f"SELECT * FROM {_results.check_reduction(con, name)}"
+            return interruptible(con, lambda: to_pandas(con.execute(query)))
 
     def reduce_arrow(self, name: str) -> pa.Table:
         """A reduction as an Arrow table. Raises StoreError."""
         with self._reading() as con:
-            return con.sql(f"SELECT * FROM {_results.check_reduction(con, name)}").to_arrow_table()
+            query = f"SELECT * FROM {_results.check_reduction(con, name)}"
+            table: pa.Table = interruptible(con, lambda: con.sql(query).to_arrow_table())
+            return table
 
     def columns(self, name: str) -> list[tuple[str, str, str]]:
         """Name, type and meaning (with unit) of the columns of a reduction or table. Raises StoreError."""
@@ -109,29 +123,25 @@ class Reading:
         with self._reading() as con:
             return _structures.geometry(con, ids)
 
-    def show(self, structure_id: str) -> dict[str, Any]:
-        """All there is about one structure. Raises StoreError for an unknown id."""
+    def show(self, some_id: str) -> dict[str, Any]:
+        """All there is about one structure, or about one result by its id. Raises StoreError for an unknown id."""
         with self._reading() as con:
-            return _about.provenance_of(con, _structures.resolve(con, structure_id))
+            return _about.provenance_of(con, *_about.named(con, some_id))
+
+    def broken(self) -> list[tuple[str, int, list[str]]]:
+        """What should hold between the tables: each check, how many rows break it, and some of them."""
+        with self._reading() as con:
+            return _consistency.broken(con)
+
+    def values_of(self, runner: str, result_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The rows of a runner's table for these results, by column, with result_id as text."""
+        with self._reading() as con:
+            return _results.values_of(con, runner, result_ids)
 
     def refused(self, files: Sequence[tuple[str, str | None]], limit: int) -> list[str]:
         """Why nothing in these files (path; member, or None for all) is a crystal, for some; none where one is."""
         with self._reading() as con:
             return _about.refused(con, files, limit)
-
-    def status(self) -> dict[str, Any]:
-        """Blocks by outcome, results by method, failures by class, drivers at work and bytes that wait in journals."""
-        with self._reading() as con:
-            tables = _results.status_tables(con)
-        journals, size = _journal.waiting(self.folder / "journal")
-        kept = [str(path) for path in _journal.set_aside(self.folder / "journal")]
-        return {
-            **tables,
-            "drivers": _drivers.at_work(self.folder),
-            "journals": journals,
-            "journal_bytes": size,
-            "kept": kept,
-        }
 
 
 def answered(answer: Any) -> Any:

@@ -9,13 +9,23 @@ from typing import TYPE_CHECKING, Any
 from mlmat.errors import QueryError, StoreError, UsageError
 from mlmat.frame import unpack
 from mlmat.store._aligned import aligned, alignments, known_twice, relaxed_rows
-from mlmat.store._columns import RESERVED, TABLES, fit_table, insert, one_spelling, quoted, types
+from mlmat.store._columns import (
+    RESERVED,
+    TABLES,
+    empty_like,
+    fit_table,
+    insert,
+    one_spelling,
+    quoted,
+    runner_tables,
+    types,
+)
 from mlmat.store._connection import rows
 from mlmat.store._schema import views
 from mlmat.store._structures import add_structures, condition, outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import duckdb
     import pyarrow as pa
@@ -121,7 +131,7 @@ def _merge(con: duckdb.DuckDBPyConnection, frames: Iterable[bytes]) -> int:
             made.append((found["structure"], found["produced"]))
         for name, table in found.items():
             parts.setdefault(name, []).append(table)
-    con.execute("CREATE OR REPLACE TEMP TABLE fresh_result AS FROM result LIMIT 0")
+    empty_like(con, "fresh_result", "result")
     fresh = sum(_merge_results(con, table) for table in _joined(parts.pop("result", [])))
     known = known_twice(con, (table for table, _ in made))
     for table in _joined(parts.pop("structure", [])):
@@ -214,6 +224,16 @@ def status_tables(con: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, An
         "count(DISTINCT error_message) AS messages FROM failures GROUP BY method, error_class ORDER BY structures DESC",
     }
     return {name: con.sql(query).to_arrow_table().to_pylist() for name, query in queries.items()}
+
+
+def values_of(con: duckdb.DuckDBPyConnection, runner: str, result_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of a runner's table for these results, by column; none where the runner has no table."""
+    if runner not in runner_tables(con):
+        return []
+    query = f"SELECT * REPLACE (result_id::VARCHAR AS result_id) FROM {quoted(f'result_{runner}')} "
+    found = con.sql(query + "WHERE result_id IN (SELECT unnest($ids)::UUID)", params={"ids": list(result_ids)})
+    rows_found: list[dict[str, Any]] = found.to_arrow_table().to_pylist()
+    return rows_found
 
 
 def relation_names(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
+import subprocess
 from functools import cache
 from importlib import resources
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,10 +67,31 @@ def is_readable(con: duckdb.DuckDBPyConnection, path: Path) -> bool:
     return version == newest()
 
 
+def _is_begun(con: duckdb.DuckDBPyConnection) -> bool:
+    return bool(rows(con, "SELECT 1 FROM duckdb_tables() WHERE table_name = 'mlmat_schema'"))
+
+
 def _version(con: duckdb.DuckDBPyConnection) -> int | None:
-    if not rows(con, "SELECT 1 FROM duckdb_tables() WHERE table_name = 'mlmat_schema'"):
+    if not _is_begun(con):
         return None
     return int(rows(con, "SELECT max(version) FROM mlmat_schema")[0][0])
+
+
+def identity(con: duckdb.DuckDBPyConnection) -> str | None:
+    """What tells a store from another one at the same place; a copy of a store is the same store.
+
+    The moment it was made, in hexadecimal microseconds since 1970. None where there are no tables yet.
+    """
+    if not _is_begun(con):
+        return None
+    made = rows(con, "SELECT epoch_us(min(applied_at)) FROM mlmat_schema WHERE version > 0")[0][0]
+    return f"{made:x}"
+
+
+def newest_run(con: duckdb.DuckDBPyConnection) -> str | None:
+    """The highest id of a run, which may lie in the future where the clock was set back."""
+    found: str | None = rows(con, "SELECT max(run_id)::VARCHAR FROM run")[0][0]
+    return found
 
 
 def _view_fingerprint(con: duckdb.DuckDBPyConnection) -> str | None:
@@ -97,21 +119,39 @@ def upgrade(con: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 
 def _keep(path: Path, version: int) -> None:
-    """Copy a store that is about to be migrated: `x.duckdb` to `x.duckdb.schema-1`, once. Raises StoreError.
+    """Copy a store that is about to be migrated: `x.duckdb` to `x.duckdb.schema-1`. Raises StoreError.
 
-    The transaction has written nothing yet, and its lock keeps others away: the file is at rest.
+    The transaction has written nothing yet, and its lock keeps others away: the file is at rest. That lock would go if
+    this process itself opened and closed the file, so another one makes the copy.
     """
-    copy = path.with_name(f"{path.name}.schema-{version}")
-    if copy.exists():
+    copy = _free(path, version)
+    if copy is None:
         return
     part = copy.with_name(f"{copy.name}.part")
     try:
         log = path.with_name(f"{path.name}.wal")
         if log.exists():
-            shutil.copy2(log, copy.with_name(f"{copy.name}.wal"))
-        shutil.copy2(path, part)
+            _copy(log, copy.with_name(f"{copy.name}.wal"))
+        _copy(path, part)
         part.replace(copy)
-    except OSError as error:
+    except (OSError, subprocess.CalledProcessError) as error:
         part.unlink(missing_ok=True)
-        reason = error.strerror or error
+        reason = getattr(error, "stderr", "").strip() or error
         raise StoreError(f"{path}: has to be migrated, and no copy of it could be made first ({reason})") from error
+
+
+def _copy(path: Path, target: Path) -> None:
+    subprocess.run(["cp", "-p", path, target], check=True, capture_output=True, text=True)
+
+
+def _free(path: Path, version: int) -> Path | None:
+    """A name for the copy that no other copy has; None where the store as it is has one already."""
+    now = path.stat()
+    for number in count(1):
+        copy = path.with_name(f"{path.name}.schema-{version}" + (f"-{number}" if number > 1 else ""))
+        if not copy.exists():
+            return copy
+        kept = copy.stat()
+        if (kept.st_size, kept.st_mtime_ns) == (now.st_size, now.st_mtime_ns):
+            return None
+    raise AssertionError

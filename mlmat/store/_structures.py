@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from mlmat.errors import StoreError
-from mlmat.store._columns import insert
+from mlmat.store._columns import empty_like, insert
 from mlmat.store._connection import rows
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def add(
     it was named in an earlier call; done: this is its last). A container gets its time at its end, so that one whose
     reading was cut off counts as changed, and rows of what it has no longer are not current from then on.
     """
-    con.execute("CREATE OR REPLACE TEMP TABLE judged AS FROM source LIMIT 0")
+    empty_like(con, "judged", "source")
     if sources is not None:
         con.register("new_sources", sources)
         insert(con, "judged", "new_sources")

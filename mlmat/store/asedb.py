@@ -56,7 +56,7 @@ def connect(name: str | os.PathLike[str], *, append: bool = True, serial: bool =
     """
     store = Store(name)
     if not append and store.path.exists():
-        _discard(store)
+        _discard(Store(name))  # what is made afterwards is another store
     return AseDatabase(store, create=True, serial=serial)
 
 

@@ -183,7 +183,7 @@ def test_a_frame_that_cannot_be_merged_stops_nobody_and_is_kept(store: Store, on
     with pytest.warns(UserWarning, match="are kept in"):
         store.execute("SELECT 1")
     assert len(store.sql("FROM result")) == 1
-    assert (store.folder / "journal" / "bad.refused").stat().st_size > 0
+    assert (store.folder / "journal" / f"bad.{store._identity}.refused").stat().st_size > 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         store.execute("SELECT 1")

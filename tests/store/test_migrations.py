@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 from pathlib import Path
+from subprocess import CalledProcessError
 
 import pytest
 
@@ -11,6 +14,7 @@ import mlmat
 from mlmat.errors import StoreError
 from mlmat.ingest import ingest
 from mlmat.store import _schema
+from mlmat.store._connection import Database
 
 FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("store-*.duckdb.gz"))
 
@@ -53,11 +57,30 @@ def test_without_room_for_a_copy_nothing_is_migrated(tmp_path: Path, monkeypatch
     before = path.read_bytes()
 
     def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise CalledProcessError(1, "cp", stderr="cp: no room")
 
     with monkeypatch.context() as patch:
-        patch.setattr(_schema.shutil, "copy2", full)
+        patch.setattr(_schema, "_copy", full)
         with pytest.raises(StoreError, match="no copy of it could be made first"):
             mlmat.open(path)
     assert path.read_bytes() == before
     assert mlmat.open(path).sql("SELECT count(*) AS n FROM structure")["n"][0] == 2
+
+
+def test_nobody_gets_the_store_while_the_copy_is_made(tmp_path: Path) -> None:
+    path = unpacked(FIXTURES[0], tmp_path)
+    code = "import duckdb, sys; duckdb.connect(sys.argv[1], read_only=True)"
+    with Database(path).write():
+        _schema._keep(path, 1)
+        other = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=False)
+    assert "Could not set lock" in other.stderr
+
+
+def test_a_copy_of_another_state_is_never_overwritten(tmp_path: Path) -> None:
+    path = unpacked(FIXTURES[0], tmp_path)
+    earlier = tmp_path / f"{path.name}.schema-1"
+    earlier.write_bytes(b"precious")
+    before = path.read_bytes()
+    mlmat.open(path)
+    assert earlier.read_bytes() == b"precious"
+    assert (tmp_path / f"{path.name}.schema-1-2").read_bytes() == before

@@ -15,6 +15,7 @@ from hand_made import add, block, crystal, method, record, result, salt, stored
 import mlmat
 from mlmat.errors import QueryError, StoreError, StoreLocked
 from mlmat.store import Store
+from mlmat.store._columns import empty_like, insert
 
 
 def others_can_write(store: Store) -> bool:
@@ -174,3 +175,14 @@ def test_one_driver_for_each_method(store: Store) -> None:
 
 def test_the_folder_beside_the_store_has_its_name(tmp_path: Path) -> None:
     assert Store(tmp_path / "a.duckdb").folder == tmp_path / "a.duckdb.d"
+
+
+def test_more_rows_than_a_row_group_are_there_in_the_transaction_that_writes_them(store: Store) -> None:
+    """DuckDB 2.0.0 hides them behind an insert of no rows, of which a CREATE TABLE AS without rows is one."""
+    import pyarrow as pa
+
+    with store._writing() as con:
+        empty_like(con, "many", "mlmat_schema")
+        con.register("new", pa.table({"version": range(150_000), "name": ["x"] * 150_000}))
+        insert(con, "many", "new")
+        assert len(con.execute("SELECT name FROM many").fetchall()) == 150_000

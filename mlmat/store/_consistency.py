@@ -1,0 +1,67 @@
+"""What must hold between the tables of a store: each check is a query for the rows that break it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mlmat.store._columns import quoted, runner_tables
+from mlmat.store._connection import rows
+
+if TYPE_CHECKING:
+    import duckdb
+
+#: What is looked at, and the rows (one text each) that should not be there. Bytes that were no text are written as \xe9
+#: in the text, and the SHA-256 of their block is of something else.
+CHECKS = {
+    "results whose structure is missing": """
+        SELECT result_id::VARCHAR FROM result ANTI JOIN structure USING (structure_id)
+        WHERE structure_id IS NOT NULL""",
+    "results of no method": "SELECT result_id::VARCHAR FROM result ANTI JOIN method USING (method_id)",
+    "results of no run": """
+        SELECT result_id::VARCHAR FROM result ANTI JOIN run USING (run_id) WHERE run_id IS NOT NULL""",
+    "results that stand twice": "SELECT result_id::VARCHAR FROM result GROUP BY result_id HAVING count(*) > 1",
+    "structures with two current results of one method": """
+        SELECT structure_id FROM current_result WHERE structure_id IS NOT NULL
+        GROUP BY structure_id, external_id, method_id HAVING count(*) > 1""",
+    "results without status": "SELECT result_id::VARCHAR FROM result WHERE status NOT IN ('ok', 'failed')",
+    "structures that stand twice": "SELECT structure_id FROM structure GROUP BY structure_id HAVING count(*) > 1",
+    "returned structures that are missing": """
+        SELECT structure_id FROM produced ANTI JOIN structure USING (structure_id)""",
+    "returned structures without their parent": """
+        SELECT p.structure_id FROM produced AS p ANTI JOIN structure AS s ON s.structure_id = p.parent_id""",
+    "returned structures without their result": """
+        SELECT structure_id FROM produced ANTI JOIN (FROM result WHERE status = 'ok') USING (result_id)""",
+    "blocks whose structure is missing": """
+        SELECT path FROM source ANTI JOIN structure USING (structure_id)
+        WHERE structure_id IS NOT NULL OR outcome IN ('stored', 'duplicate')""",
+    "structures that two blocks claim to be first": """
+        SELECT structure_id FROM source WHERE current AND outcome = 'stored'
+        GROUP BY structure_id HAVING count(*) > 1""",
+    "blocks of no run": "SELECT path FROM source ANTI JOIN run USING (run_id)",
+    "texts that do not fit their SHA-256": """
+        SELECT path FROM source WHERE content IS NOT NULL AND block_sha256 <> ''
+        AND sha256(content) <> block_sha256 AND NOT regexp_matches(content, '\\\\x[0-9a-f]{2}')""",
+}
+
+
+def broken(con: duckdb.DuckDBPyConnection) -> list[tuple[str, int, list[str]]]:
+    """Each check, how many rows break it, and some of them."""
+    found = []
+    for name, query in (CHECKS | _of_runners(con)).items():
+        count, some = rows(con, f"SELECT count(*), list(id ORDER BY id)[:3] FROM ({query}) AS t(id)")[0]
+        found.append((name, int(count), some or []))
+    return found
+
+
+def _of_runners(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """The checks of each runner's own table."""
+    found = {}
+    for runner in runner_tables(con):
+        table = quoted(f"result_{runner}")
+        found[f"rows of {runner} without their result"] = (
+            f"SELECT result_id::VARCHAR FROM {table} ANTI JOIN (FROM result WHERE status = 'ok') USING (result_id)"
+        )
+        found[f"rows of {runner} that stand twice"] = (
+            f"SELECT result_id::VARCHAR FROM {table} GROUP BY result_id HAVING count(*) > 1"
+        )
+    return found
