@@ -47,7 +47,9 @@ class Commands(click.Group):
 def _fail(ctx: click.Context, error: Exception, code: int) -> None:
     if ctx.params.get("debug"):
         raise error
-    click.echo(f"mlmat: {' '.join(str(error).split())}", err=True)
+    from mlmat.output import shown
+
+    click.echo(f"mlmat: {shown(' '.join(str(error).split()))}", err=True)
     sys.exit(code)
 
 

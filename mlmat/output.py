@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 import sys
 import unicodedata
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     import pyarrow as pa
@@ -26,8 +28,18 @@ TEXT_WIDTH, ARRAY_WIDTH = 80, 40
 
 
 def shown(text: Any) -> str:
-    """Text without control characters (terminal escape codes among them)."""
-    return "".join(c if unicodedata.category(c)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for c in str(text))
+    """Text without control characters (terminal escape codes and changes of direction among them)."""
+    plain = str(text)
+    if plain.isprintable():
+        return plain
+    return "".join(c if unicodedata.category(c)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for c in plain)
+
+
+def tell(lines: Iterable[str]) -> None:
+    """Print lines for people: the way of every command to the terminal, whatever the texts in them come from."""
+    for line in lines:
+        sys.stdout.write(f"{shown(line)}\n")
+        sys.stdout.flush()
 
 
 def write(table: pa.Table, output: Path | None, form: str | None) -> None:
@@ -35,14 +47,19 @@ def write(table: pa.Table, output: Path | None, form: str | None) -> None:
     form = form or (_form_of(output) if output else "table")
     if output is not None and not output.parent.is_dir():
         raise UsageError(f"-o {output}: there is no folder {output.parent}; make it first")
+    if output is not None and output.is_dir():
+        raise UsageError(f"-o {output}: this is a folder; give a file")
     if form == "parquet":
         _write_parquet(table, output)
         return
     text = {"table": as_table, "csv": as_csv, "json": as_json}[form](table)
-    if output is None:
+    if output is None and sys.stdout.isatty():
+        tell(text.splitlines())  # values go raw into files and pipes only
+    elif output is None:
         sys.stdout.write(text)
     else:
-        output.write_text(text)
+        with placed(output) as partial:
+            partial.write_text(text)
 
 
 def _write_parquet(table: pa.Table, output: Path | None) -> None:
@@ -50,7 +67,8 @@ def _write_parquet(table: pa.Table, output: Path | None) -> None:
 
     if output is None:
         raise UsageError("parquet is binary: give a file with -o FILE.parquet")
-    pq.write_table(table, output)
+    with placed(output) as partial:
+        pq.write_table(table, partial)
 
 
 def _form_of(output: Path) -> str:
@@ -125,7 +143,7 @@ def as_table(table: pa.Table) -> str:
         parts = [c.rjust(w) if n else c.ljust(w) for c, w, n in zip(cells, widths, numeric, strict=False)]
         lines.append("  ".join(parts).rstrip())
     if fitting < len(columns):
-        lines.append("more columns: " + ", ".join(table.column_names[fitting:]))
+        lines.append(shown("more columns: " + ", ".join(table.column_names[fitting:])))
     if table.num_rows > TABLE_ROWS:
         lines.append(f"… {table.num_rows - TABLE_ROWS:,} more rows; write all of them with -o FILE.csv")
     elif table.num_rows == 0:
@@ -148,7 +166,7 @@ def _fitting(widths: list[int]) -> int:
 
 def _cells(name: str, values: list[Any], *, shorten: bool) -> list[str]:
     number = _float_format([v for v in values if isinstance(v, float)])
-    return [name, *(_cell(value, number, shorten=shorten) for value in values)]
+    return [shown(name), *(_cell(value, number, shorten=shorten) for value in values)]
 
 
 def _float_format(values: list[float]) -> Callable[[float], str]:
@@ -168,3 +186,44 @@ def _cell(value: Any, number: Callable[[float], str], *, shorten: bool) -> str:
         return text if len(text) <= ARRAY_WIDTH else text[: ARRAY_WIDTH - 1] + "…"
     text = shown(value)
     return text if not shorten or len(text) <= TEXT_WIDTH else text[: TEXT_WIDTH - 1] + "…"
+
+
+@contextmanager
+def placed(target: Path) -> Iterator[Path]:
+    """A name beside the target; what is written there takes the target's place at the end, or is removed.
+
+    A pipe or a device stays what it is: its own name is given.
+    """
+    target = target.absolute()
+    if target.exists() and not target.is_file() and not target.is_dir():
+        yield target
+        return
+    target = target.resolve() if target.is_symlink() else target
+    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        yield partial
+        if target.is_dir():
+            _swap(partial, target)
+        else:
+            partial.replace(target)
+    finally:
+        _remove(partial)
+
+
+def _swap(partial: Path, target: Path) -> None:
+    """Put one folder in the place of another."""
+    old = partial.with_suffix(".old")
+    target.replace(old)
+    try:
+        partial.replace(target)
+    except BaseException:
+        old.replace(target)
+        raise
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

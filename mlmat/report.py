@@ -6,6 +6,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from mlmat import recipe
 from mlmat.output import shown
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from mlmat.ingest import Report
     from mlmat.runner._models import Model
     from mlmat.screen import Summary
+    from mlmat.verify import Check
 
 _OUTCOMES = ("stored", "duplicate", "disordered", "flagged", "rejected", "unreadable")
 
@@ -51,6 +53,7 @@ def bar(what: str, unit: str) -> Iterator[Callable[[int], Callable[..., None]]]:
 
 def say(text: str) -> None:
     """A line on standard error, above the progress bar where there is one."""
+    text = shown(text)
     if not sys.stderr.isatty():
         print(f"mlmat: {text}", file=sys.stderr)
         return
@@ -149,18 +152,35 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
         what = f"{row['structures']:,} x {shown(row['error_class'])} by {shown(row['method'])}"
         eg = "for instance " if row["messages"] > 1 else ""
         yield f"failures    {what}: {eg}{shown(row['example'])}"
-    for who in status["drivers"]:
+    yield from beside_lines(status)
+
+
+def beside_lines(beside: dict[str, Any]) -> Iterator[str]:
+    """What `mlmat status` says of what goes on around the store, also while it cannot be opened."""
+    holder = shown(beside["holder"]) if beside["holder"] else None
+    for who in beside["drivers"]:
         yield f"at work     {shown(who)}"
-    if status["journal_bytes"]:
-        size = status["journal_bytes"] / 1e6
-        yield f"journal     {size:.2f} MB of results wait; the running screen or the next writing command merges them"
-    for path in status["kept"]:
+    if holder:
+        yield f"held by     {holder}: nobody can write until it closes the store"
+    if beside["journal_bytes"]:
+        size = beside["journal_bytes"] / 1e6
+        wait = f"wait for {holder}" if holder else "wait; the running screen or the next writing command merges them"
+        yield f"journal     {size:.2f} MB of results {wait}"
+    for path in beside["kept"]:
         yield f"kept        {shown(path)}: results that were damaged or refused; please report it"
+    for path in beside["of_others"]:
+        yield f"kept        {shown(path)}: results of another store that lay here; they wait for it to come back"
 
 
 def show_lines(found: dict[str, Any]) -> Iterator[str]:
-    """What `mlmat show` says of one structure."""
-    row = found["structure"][0]
+    """What `mlmat show` says of one structure, or of one of its results."""
+    yield from (line for row in found["structure"] for line in _structure_lines(row, found))
+    for result in found["results"]:
+        yield from _result_lines(result)
+        yield from (f"    {shown(line)}" for line in recipe.lines(result, found))
+
+
+def _structure_lines(row: dict[str, Any], found: dict[str, Any]) -> Iterator[str]:
     group = (
         f"{row['space_group_symbol']} ({row['space_group_it_number']:.0f})"
         if row["space_group_symbol"] is not None
@@ -171,6 +191,7 @@ def show_lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"  volume {row['volume']:.4f} Å³, density {row['density']:.4f} g/cm³"
     for source in found["sources"]:
         yield f"  from {shown(source['place'])}: {source['outcome']} ({shown(source['parser'])})"
+        yield f"    file SHA-256 {source['file_sha256'] or '-'}, block SHA-256 {source['block_sha256'] or '-'}"
         if source["key_values"]:
             yield "    " + ", ".join(f"{shown(key)} = {shown(value)}" for key, value in source["key_values"])
         yield from (f"    warning: {shown(warning)}" for warning in source["warnings"])
@@ -178,8 +199,6 @@ def show_lines(found: dict[str, Any]) -> Iterator[str]:
             yield f"    {shown(source['reason'])}"
     yield from (f"  {r['role']} from {r['parent_id']} by {shown(r['method'])}" for r in found["made_by"])
     yield from (f"  {r['role']} to {r['structure_id']} by {shown(r['method'])}" for r in found["became"])
-    for result in found["results"]:
-        yield from _result_lines(result)
 
 
 def _result_lines(result: dict[str, Any]) -> Iterator[str]:
@@ -199,6 +218,15 @@ def _result_lines(result: dict[str, Any]) -> Iterator[str]:
         yield from ("    | " + shown(line) for line in result["traceback"].splitlines())
     if _known(result["workdir"]):
         yield f"    scratch directory kept: {shown(result['workdir'])}"
+
+
+def check_line(check: Check) -> str:
+    """A line of `mlmat verify`."""
+    many = f"{check.found:,} of {check.looked_at:,} " if check.found else ""
+    some = f": {'; '.join(shown(one) for one in check.some)}" if check.some else ""
+    more = ", …" if check.found > len(check.some) > 0 else ""
+    says = shown(check.says) or f"{check.looked_at:,} looked at"
+    return f"{check.level:5}  {shown(check.what)}: {many}{says}{some}{more}"
 
 
 def _known(value: Any) -> bool:

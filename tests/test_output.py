@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -77,3 +78,25 @@ def test_a_missing_folder_or_an_unknown_suffix_is_said(tmp_path: Path) -> None:
             write(table, output, None)
     with pytest.raises(UsageError, match="binary"):
         write(table, None, "parquet")
+
+
+def test_a_file_is_replaced_in_whole_or_not_at_all(tmp_path: Path) -> None:
+    file, table = tmp_path / "out.parquet", pa.table({"x": [1]})
+    write(table, file, None)
+    with pytest.raises(pa.ArrowNotImplementedError):  # half-way through
+        write(pa.table({"x": pa.array([(1, 2, 3)], pa.month_day_nano_interval())}), file, None)
+    assert pq.read_table(file).equals(table)
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_folder_and_a_pipe_stay_what_they_are(tmp_path: Path) -> None:
+    (tmp_path / "out.csv").mkdir()
+    with pytest.raises(UsageError, match="this is a folder"):
+        write(pa.table({"x": [1]}), tmp_path / "out.csv", None)
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write(pa.table({"x": [1]}), pipe, None)
+    assert os.read(reading, 100) == b"x\n1\n"
+    os.close(reading)
+    assert pipe.is_fifo()

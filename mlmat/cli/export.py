@@ -9,6 +9,7 @@ import click
 
 from mlmat.cli._options import database, open_store
 from mlmat.console import Examples
+from mlmat.output import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,8 +66,7 @@ def export(target: str, db: Path, overwrite: bool, **wish: Any) -> None:
 
     with bar("export", "structure") as progress:
         done = run(open_store(db), target, Wish(**wish), overwrite=overwrite, progress=progress)
-    for line in _lines(done, target):
-        click.echo(line)
+    tell(_lines(done, target))
     for reason, count in done.left_out.items():
         say(f"{count:,} left out: {reason}")
 

@@ -9,6 +9,7 @@ import click
 
 from mlmat.cli._options import database, open_store
 from mlmat.console import Examples
+from mlmat.output import tell
 
 _EXAMPLE = """mlmat ingest structures/ more/*.cif.gz --db screening.duckdb
 mlmat ingest crystals.zip old.db relaxed.traj
@@ -63,7 +64,6 @@ def ingest(
             store, paths, again=again, column=column, stdin_name=stdin_name, processes=processes,
             time_limit=time_limit, limits=Limits(max_sites=max_sites), progress=progress,
         )  # fmt: skip
-    for line in ingest_lines(report, db):
-        click.echo(line)
+    tell(ingest_lines(report, db))
     if report.refused:
         sys.exit(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mlmat.console import Examples
+from mlmat.output import tell
 
 
 @click.group(invoke_without_command=True)
@@ -21,8 +22,7 @@ def models(ctx: click.Context) -> None:
         from mlmat.report import model_lines
         from mlmat.runner._models import listing
 
-        for line in model_lines(listing()):
-            click.echo(line)
+        tell(model_lines(listing()))
 
 
 @models.command(cls=Examples, example="mlmat models add medium-mpa-0\nmlmat models add finetuned.model --sha256 4c0f…")
@@ -38,6 +38,5 @@ def add(model: str, sha256: str | None, name: str | None) -> None:
     from mlmat.runner._models import add as register
 
     found = register(model, sha256, name)
-    click.echo(f"{found.name}: {found.path}")
-    click.echo(f"SHA-256 {found.sha256}")
-    click.echo(f"use it with: mlmat screen --runner mace --set model={found.name}")
+    use = f"use it with: mlmat screen --runner mace --set model={found.name}"
+    tell([f"{found.name}: {found.path}", f"SHA-256 {found.sha256}", use])

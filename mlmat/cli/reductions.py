@@ -8,6 +8,7 @@ import click
 
 from mlmat.cli._options import database, open_store
 from mlmat.console import Examples
+from mlmat.output import tell
 
 
 @click.command(cls=Examples, example="mlmat reductions\nmlmat reductions ranking")
@@ -16,8 +17,6 @@ from mlmat.console import Examples
 def reductions(name: str | None, db: Path) -> None:
     """List the reductions of a store; with NAME (a reduction or a table), its columns with their units."""
     if name is None:
-        for view, meaning in open_store(db).reductions():
-            click.echo(f"{view:20} {meaning}")
+        tell(f"{view:20} {meaning}" for view, meaning in open_store(db).reductions())
         return
-    for column, kind, meaning in open_store(db).columns(name):
-        click.echo(f"{column:26} {kind:16} {meaning}")
+    tell(f"{column:26} {kind:16} {meaning}" for column, kind, meaning in open_store(db).columns(name))

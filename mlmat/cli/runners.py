@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mlmat.console import Examples
+from mlmat.output import tell
 
 
 @click.command(cls=Examples, example="mlmat runners")
@@ -13,5 +14,4 @@ def runners() -> None:
     from mlmat.report import runner_lines
     from mlmat.runner._load import available
 
-    for line in runner_lines(available()):
-        click.echo(line)
+    tell(runner_lines(available()))

@@ -37,6 +37,11 @@ _BLOBS: dict[str, tuple[str, tuple[int, ...]]] = {
 _NUMBERS = ("ctime", "mtime", "energy", "free_energy", "magmom")
 _TEXTS = ("unique_id", "calculator")
 _JSON = ("constraints", "calculator_parameters", "key_value_pairs")
+#: Largest value in bytes: what SQLite makes (a column may be computed) and what is handed on as JSON, which takes many
+#: times as much memory.
+_VALUE, _ROW = 256 * 1024**2, 32 * 1024**2
+#: All that is read; what else a table has may be large, or computed.
+_COLUMNS = ("id", "natoms", "pbc", *_BLOBS, *_NUMBERS, *_TEXTS, *_JSON)
 #: The oldest layout that ASE still reads.
 _OLDEST = 5
 
@@ -51,8 +56,9 @@ def members(path: str, options: Options) -> Iterator[Member]:
     """The rows, called by their id. Raises Refused when it is no such database."""
     with closing(_connected(path)) as con:
         with _refusing("broken SQLite database"):
-            rows = con.execute("SELECT * FROM systems ORDER BY id")
-        names = [column[0] for column in rows.description]
+            there = {column[0] for column in con.execute("SELECT * FROM systems LIMIT 0").description}
+            names = [name for name in _COLUMNS if name in there]
+            rows = con.execute(f"SELECT {', '.join(names)} FROM systems ORDER BY id")
         while row := _next(rows):
             yield _member(dict(zip(names, row, strict=True)), options)
 
@@ -77,6 +83,7 @@ def _connected(path: str) -> sqlite3.Connection:
     try:
         with _refusing("not an ase.db"):
             con.execute("PRAGMA trusted_schema = OFF")
+            con.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _VALUE)
             _check(con)
     except Refused:
         con.close()
@@ -85,8 +92,9 @@ def _connected(path: str) -> sqlite3.Connection:
 
 
 def _check(con: sqlite3.Connection) -> None:
-    # A view of that name could compute for ever.
-    if not con.execute("SELECT 1 FROM sqlite_master WHERE name = 'systems' AND type = 'table'").fetchone():
+    # A view of such a name could compute for ever; virtual tables have no page.
+    tables = con.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0").fetchall()
+    if ("systems",) not in tables or ("information",) not in tables:
         raise Refused("not an ase.db: this SQLite database has no table `systems`")
     version = con.execute("SELECT value FROM information WHERE name = 'version'").fetchone()
     if version and int(version[0]) < _OLDEST:
@@ -95,7 +103,7 @@ def _check(con: sqlite3.Connection) -> None:
 
 def _member(row: dict[str, Any], options: Options) -> Member:
     name = str(row["id"])
-    if sum(len(value) for value in row.values() if isinstance(value, bytes | str)) > options.max_bytes:
+    if sum(len(value) for value in row.values() if isinstance(value, bytes | str)) > min(options.max_bytes, _ROW):
         return Member(name, error="too large", outcome="rejected")
     try:
         text = _text(name, row)

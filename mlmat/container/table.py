@@ -13,9 +13,9 @@ import re
 from contextlib import closing, suppress
 from itertools import islice
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from mlmat.container._compressed import bare_name, opened
+from mlmat.container._compressed import ALWAYS, RATIO, bare_name, bomb, opened
 from mlmat.container._lines import lines
 from mlmat.container._member import Member, Options, Refused
 from mlmat.container.lines import members as plain_lines
@@ -29,10 +29,12 @@ _TEXTS = ("csv", "tsv", "jsonl", "ndjson")
 PATTERNS = ("*.parquet", *(f"*.{kind}{packed}" for kind in _TEXTS for packed in ("", ".gz", ".bz2", ".xz")))
 #: Columns that name a row, the first of them that there is.
 IDS = ("id", "material_id", "structure_id", "entry_id", "mp_id", "cod_id", "icsd_id", "jid", "uid", "unique_id", "_id")
-#: Rows of a Parquet file in memory at once.
-_ROWS = 256
+#: Rows of a Parquet file in memory at once, and what each counts for, in bytes, even if it is empty.
+_ROWS, _ROW_BYTES = 16, 1000
 #: Rows that tell whether the column holds structures at all.
 _FIRST = 10
+#: Bytes of a line of names, or of a row in JSON, at most; rows of CSV may be as long as a member.
+_NAMES_BYTES, _JSON_BYTES = 4 * 1024**2, 32 * 1024**2
 #: What every CIF has.
 _CIF = re.compile("data_", re.IGNORECASE)
 #: Keys of lines that are structures by themselves: of OPTIMADE, of pymatgen.
@@ -72,7 +74,7 @@ def _member(number: int, row: Mapping[str, Any], options: Options) -> Member:
 def _are_structures(path: str, options: Options) -> bool:
     """Whether the lines of a file without the column are structures themselves: a folder may hold both kinds."""
     with suppress(Refused):
-        first = islice(lines(path, options.max_bytes), 1)
+        first = islice(lines(path, min(options.max_bytes, _JSON_BYTES)), 1)
         return any(_STRUCTURE & _object(text, number).keys() for number, text in first)
     return False
 
@@ -118,13 +120,15 @@ def _check(options: Options, names: Sequence[str]) -> None:
 def _separated(path: str, options: Options) -> Iterator[dict[str, Any]]:
     before = csv.field_size_limit(options.max_bytes)  # the module's, for all who read tables in this process
     with closing(opened(path)) as stream:
-        text = io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline="")
+        text = _Lines(io.TextIOWrapper(stream, "utf-8-sig", errors="surrogateescape", newline=""), _NAMES_BYTES)
         tabs = PurePath(bare_name(path)).suffix.lower() == ".tsv"
         table = csv.reader(text, delimiter="\t" if tabs else ",")
         try:
             names = next(table, [])
             _check(options, names)
+            text.room = options.max_bytes
             for row in table:
+                text.room = options.max_bytes
                 if row:
                     yield dict(zip(names, row, strict=False))
         except csv.Error as error:
@@ -133,9 +137,28 @@ def _separated(path: str, options: Options) -> Iterator[dict[str, Any]]:
             csv.field_size_limit(before)
 
 
+class _Lines:
+    """Lines of a text for csv, which would take one without end into memory. room: characters until the row ends."""
+
+    def __init__(self, text: io.TextIOWrapper, room: int) -> None:
+        self.text, self.room = text, room
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = self.text.readline(self.room + 1)
+        self.room -= len(line)
+        if self.room < 0:
+            raise Refused("a row is too large: the rest of the table is not read", "rejected")
+        if not line:
+            raise StopIteration
+        return line
+
+
 def _json_lines(path: str, options: Options) -> Iterator[dict[str, Any]]:
     column, known = _column(options), False
-    for number, text in lines(path, options.max_bytes):
+    for number, text in lines(path, min(options.max_bytes, _JSON_BYTES)):
         row = _object(text, number)
         known = known or column in row
         if not known and number == 1:
@@ -144,8 +167,10 @@ def _json_lines(path: str, options: Options) -> Iterator[dict[str, Any]]:
 
 
 def _object(text: bytes | None, number: int) -> dict[str, Any]:
+    if text is None:
+        raise Refused(f"line {number}: too large; the rest of the table is not read", "rejected")
     try:
-        row = json.loads(text) if text is not None else None
+        row = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Refused(f"line {number}: no JSON ({error}); the rest of the table is not read") from None
     if not isinstance(row, dict):
@@ -158,11 +183,15 @@ def _parquet(path: str, options: Options) -> Iterator[dict[str, Any]]:
     import pyarrow.parquet as pq
 
     Path(path).open("rb").close()  # a missing file or permission is said as such
+    room = max(ALWAYS, RATIO * Path(path).stat().st_size)
     try:
         with pq.ParquetFile(path) as file:
             _check(options, file.schema_arrow.names)
             names = [field.name for field in file.schema_arrow if _wanted(field, options)]
             for batch in file.iter_batches(_ROWS, columns=names):
+                room -= batch.nbytes + _ROW_BYTES * batch.num_rows
+                if room < 0:
+                    raise Refused(bomb(), "rejected")
                 yield from _rows(batch)
     except (pa.ArrowException, OSError) as error:
         raise Refused(f"broken Parquet file: {str(error).splitlines()[0]}") from None

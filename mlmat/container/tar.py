@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
 FORMAT = "tar archive"
 PATTERNS = ("*.tar", "*.tar.gz", "*.tgz", "*.tar.bz2", "*.tbz2", "*.tar.xz", "*.txz")
+#: Headers that hold names and other properties of the next member, and how long one may be, in bytes.
+_EXTENDED = (
+    tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK,
+)  # fmt: skip
+_LONGEST = 1024**2
 
 
 def members(path: str, options: Options) -> Iterator[Member]:
@@ -35,10 +40,13 @@ def _members(stream: object, options: Options) -> Iterator[Member]:
         @classmethod
         def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
             try:
-                return super().frombuf(buf, encoding, errors)
+                header = super().frombuf(buf, encoding, errors)
             except tarfile.HeaderError as error:
                 Header.ended = error
                 raise
+            if header.type in _EXTENDED and not 0 <= header.size <= _LONGEST:  # tarfile takes it into memory
+                raise Refused(f"broken tar archive: a header of {header.size} bytes; the rest is not read", "rejected")
+            return header
 
     with tarfile.open(fileobj=stream, mode="r|", tarinfo=Header) as archive:  # type: ignore[call-overload]
         for header in archive:
@@ -56,6 +64,8 @@ def _member(archive: tarfile.TarFile, header: tarfile.TarInfo, options: Options)
         return Member(name, error=problem, outcome="rejected")
     if not header.isreg():
         return Member(name, error="a link or device: such a member is not read", outcome="rejected")
+    if header.issparse():  # its holes take no space in the archive, but become bytes here
+        return Member(name, error="a sparse file: such a member is not read", outcome="rejected")
     if not options.wanted(name):
         return Member(name, error=NESTED, outcome="rejected") if nested(name) else Member(name, other=True)
     if problem := too_large(header.size, options.max_bytes):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmat.errors import UsageError
+from mlmat.output import placed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["MARK", "check", "placed"]
 
 #: First line of every CIF that is written, by which a folder is known as one that may be replaced.
 MARK = "# written by mlmat export"
@@ -47,38 +46,3 @@ def _is_ours(entry: Path) -> bool:
         return False
     with entry.open("rb") as file:
         return file.read(len(MARK)) == MARK.encode()
-
-
-@contextmanager
-def placed(target: Path) -> Iterator[Path]:
-    """A name beside the target; what is written there takes the target's place at the end, or is removed."""
-    target = target.absolute()
-    target = target.resolve() if target.is_symlink() else target
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        yield partial
-        if target.is_dir():
-            _swap(partial, target)
-        else:
-            partial.replace(target)
-    finally:
-        _remove(partial)
-
-
-def _swap(partial: Path, target: Path) -> None:
-    """Put one folder in the place of another."""
-    old = partial.with_suffix(".old")
-    target.replace(old)
-    try:
-        partial.replace(target)
-    except BaseException:
-        old.replace(target)
-        raise
-    _remove(old)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -18,7 +18,7 @@ from mlmat.ingest._own import leave_out_known
 from mlmat.ingest._read import about_file, column_of, lost_row, read_file, read_item
 from mlmat.ingest._results import packed
 from mlmat.ingest._stdin import from_stdin
-from mlmat.ingest._work import Work, in_order, problem_of
+from mlmat.ingest._work import HEAVY, Work, in_order, problem_of, weight
 from mlmat.isolation import Lost, isolated_map
 from mlmat.provenance import clean
 from mlmat.reader import Limits
@@ -166,15 +166,16 @@ def _record_alone(
 
 def _write(store: Store, run_id: str, work: Work, results: Iterable[tuple[Any, Any]], report: Report) -> None:
     batch: list[dict[str, Any]] = []
-    items, since = 0, time.monotonic()
+    items, size, since = 0, 0, time.monotonic()
     for item, rows in results:
+        size += weight(rows)
         batch += [lost_row(item, rows)] if isinstance(rows, Lost) else rows
         report.members += work.back(item)
         report.problems += problem_of(item)
         items += 1
-        if items >= FLUSH_FILES or time.monotonic() - since > FLUSH_EVERY:
+        if items >= FLUSH_FILES or size >= HEAVY or time.monotonic() - since > FLUSH_EVERY:
             _flush(store, run_id, batch, work.news(), report)
-            batch, items, since = [], 0, time.monotonic()
+            batch, items, size, since = [], 0, 0, time.monotonic()
     _flush(store, run_id, batch, work.news(), report)
 
 

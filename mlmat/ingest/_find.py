@@ -80,7 +80,7 @@ def _expand(path: str) -> Iterator[tuple[str, bool]]:
         return
     path = os.path.expanduser(path)
     if os.path.isdir(path):
-        yield from ((file, False) for file in _walk(os.path.abspath(path), set()))
+        yield from _walk(os.path.abspath(path))
     elif os.path.exists(path):
         yield os.path.abspath(path), True
     elif glob.has_magic(path) and (matches := sorted(glob.glob(path, recursive=True))):
@@ -97,17 +97,22 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _walk(folder: str, above: set[str]) -> Iterator[str]:
-    """What is no folder below a folder, sorted; links are followed, but never in a circle."""
-    real = os.path.realpath(folder)
-    if real in above:
-        return
-    try:
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except PermissionError as error:
-        raise ReadError(f"{folder}: permission denied; nothing was ingested") from error
-    for entry in entries:
-        if _is_folder(entry):
-            yield from _walk(entry.path, above | {real})
-        else:
-            yield entry.path
+def _walk(top: str) -> Iterator[tuple[str, bool]]:
+    """What is no folder below a folder, sorted; links are followed, but no folder is entered twice.
+
+    A folder that cannot be read is there itself, as if it had been named, so that it gets a row.
+    """
+    todo, seen = [(top, True)], set()
+    while todo:
+        path, is_folder = todo.pop()
+        if not is_folder:
+            yield path, False
+            continue
+        try:
+            found = os.stat(path)
+            if (real := (found.st_dev, found.st_ino)) not in seen:
+                entries = sorted(os.scandir(path), key=lambda entry: entry.name, reverse=True)
+                todo += [(entry.path, _is_folder(entry)) for entry in entries]
+                seen.add(real)
+        except OSError:
+            yield path, True

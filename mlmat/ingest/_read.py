@@ -17,12 +17,16 @@ from mlmat.ingest._results import results_of
 from mlmat.provenance import clean
 from mlmat.reader import Block, Limits, read
 from mlmat.reader._mark import apart
+from mlmat.reader._values import scalars
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlmat.container._member import Refusal
     from mlmat.isolation import Lost
+
+#: Longest text of a block that is kept in the store, in characters.
+MAX_CONTENT = 16 * 1024**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +113,14 @@ def _identity(data: bytes) -> dict[str, Any]:
 def _content(path: str, limits: Limits) -> bytes:
     found = os.stat(path)
     if not stat.S_ISREG(found.st_mode):
-        raise ReadError("not a regular file")
+        raise ReadError("a folder that cannot be read" if stat.S_ISDIR(found.st_mode) else "not a regular file")
     if found.st_size > limits.max_bytes:
         raise ReadError(f"too large: {found.st_size / 1e6:.0f} MB, the limit is {limits.max_bytes / 1e6:.0f} MB")
-    return Path(path).read_bytes()
+    with Path(path).open("rb") as file:  # it may grow while it is read, and those of the system have no size
+        data = file.read(limits.max_bytes + 1)
+    if len(data) > limits.max_bytes:
+        raise ReadError(f"too large: it grew beyond the limit of {limits.max_bytes / 1e6:.0f} MB while it was read")
+    return data
 
 
 def describe(error: Exception) -> str:
@@ -134,7 +142,10 @@ def row_of(
     structure = to_row(block.atoms) if block.atoms is not None else None
     results, problems = results_of(block) if structure else ({}, [])
     pairs, exported = apart(beside or {})
+    pairs = scalars(pairs, problems)
     of_block, of_it = apart(block.key_values)
+    if len(block.text) > MAX_CONTENT:
+        problems.append(f"the text of the block is not kept: {len(block.text):,} characters")
     return {
         **about,
         "block": clean(block.name),
@@ -147,7 +158,7 @@ def row_of(
         "declared_formula": clean(block.declared_formula) if block.declared_formula else None,
         "parser": ", ".join(filter(None, [block.parser, column_of(column) if column is not None else ""])),
         "block_sha256": hashlib.sha256(block.text.encode("utf-8", "replace")).hexdigest(),
-        "content": clean(block.text),
+        "content": clean(block.text) if len(block.text) <= MAX_CONTENT else None,
         "key_values": _pairs(pairs | of_block),
         "exported": of_it or exported,
         "structure": structure,

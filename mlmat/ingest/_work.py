@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Key = str | tuple[str, int]
 #: Bytes of a container that make about as much work as one file.
 _BYTES_A_FILE = 4_000
+#: Characters of text that wait to be written, at most about.
+HEAVY = 64 * 1024**2
 
 
 @dataclass(slots=True)
@@ -152,6 +154,11 @@ def problem_of(item: str | Part) -> list[str]:
     return [f"{clean(item.path)}: {item.error}"] if isinstance(item, Part) and item.name is None else []
 
 
+def weight(rows: Any) -> int:
+    """Characters of text in the rows of an item."""
+    return 0 if isinstance(rows, Lost) else sum(len(row["content"] or "") for row in rows)
+
+
 def in_order(
     results: Iterable[tuple[Any, Any]], work: Work, told: Callable[[int], None], most: int
 ) -> Iterator[tuple[Any, Any]]:
@@ -160,17 +167,20 @@ def in_order(
     most: results that wait for a slow one at most; it must not keep all the others in memory.
     """
     early: dict[Key, tuple[Any, Any]] = {}
+    waiting = 0
     done: set[Key] = set()
     order = work.order
     for item, rows in results:
         told(1)
         early[key_of(item)] = (item, rows)
+        waiting += weight(rows)
         while order and (order[0] in early or order[0] in done):
             key = order.popleft()
             if key in early:
+                waiting -= weight(early[key][1])
                 yield early.pop(key)
             done.discard(key)
-        if len(early) >= most:
+        if len(early) >= most or waiting >= HEAVY:
             done.update(early)
             yield from early.values()
-            early = {}
+            early, waiting = {}, 0

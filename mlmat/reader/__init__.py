@@ -12,6 +12,7 @@ import re
 from fnmatch import translate
 from functools import cache
 from importlib import import_module
+from itertools import islice
 from os import fspath, sep
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -67,7 +68,11 @@ def read(name: str, data: bytes, limits: Limits | None = None) -> Iterator[Block
     if reader is None:
         yield _unreadable(_not_recognised(name, data))
     else:
-        yield from reader.read(name, data, limits)
+        blocks = reader.read(name, data, limits)
+        yield from islice(blocks, limits.max_blocks)
+        if next(blocks, None) is not None:
+            reason = f"more than {limits.max_blocks:,} blocks: the rest is not read"
+            yield _unreadable(reason, "rejected", limits.max_blocks)
 
 
 def _by_name(path: str | PathLike[str]) -> list[Reader]:
@@ -104,5 +109,5 @@ def _not_recognised(name: str, data: bytes) -> str:
     return f"the content is none of what is read here: {formats}"
 
 
-def _unreadable(reason: str, outcome: Outcome = "unreadable") -> Block:
-    return Block(name="", index=0, text="", outcome=outcome, reason=reason, parser="mlmat.reader 1")
+def _unreadable(reason: str, outcome: Outcome = "unreadable", index: int = 0) -> Block:
+    return Block(name="", index=index, text="", outcome=outcome, reason=reason, parser="mlmat.reader 1")

@@ -18,11 +18,12 @@ Outcome = Literal["stored", "disordered", "flagged", "rejected", "unreadable"]
 class Limits:
     """Bounds that keep one hostile file from taking the machine.
 
-    max_sites: atoms in the cell after symmetry; max_bytes: size of a file after decompression.
+    max_sites: atoms in the cell after symmetry; max_bytes: size of a file after decompression; max_blocks: parts of it.
     """
 
     max_sites: int = 10_000
     max_bytes: int = 256 * 1024 * 1024
+    max_blocks: int = 250_000
 
 
 @dataclass(frozen=True, slots=True)

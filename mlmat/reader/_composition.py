@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 #: Amounts in formula units, by element symbol; deuterium counts as hydrogen.
 Amounts = dict[str, float]
 _TOKEN = re.compile(r"([A-Za-z]{1,2}?)(?=[A-Z\d.\s()\[\],]|$)(\d*\.?\d*)(?:\(\d+\))?|([(\[])|([)\]])(\d*\.?\d*)|[\s,]+")
+#: Longest formula that is understood, in characters.
+MAX_FORMULA = 10_000
 #: Relative tolerance when amounts are compared, on top of the last digit written.
 RELATIVE = 0.002
 
 
 def parse_formula(text: str | None) -> Amounts | None:
     """Amounts by element of a formula such as `C12 H22 O11` or `Ca (O H)2`; None where it cannot be understood."""
-    if not text:
+    if not text or len(text) > MAX_FORMULA:
         return None
     amounts = _parsed(text)
     # AL2 O3: capitals throughout, in files older than small letters.

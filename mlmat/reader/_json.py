@@ -7,13 +7,15 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlmat.reader._text import decoded
-from mlmat.reader._verdict import NotACrystal
+from mlmat.reader._verdict import NotACrystal, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[\s,:]*")
+#: Memory in bytes that the values of one text may take, and what a list, an object and a value take of it at least.
+_MEMORY, _LIST, _OBJECT, _VALUE = 2 * 1024**3, 72, 200, 40
 #: Suffixes of files that hold a document in each line.
 LINES = (".jsonl", ".ndjson")
 
@@ -41,6 +43,7 @@ class Node(NamedTuple):
                 key, at = _DECODER.raw_decode(self.whole, at)
             start = _skip(self.whole, at)
             value, end = _DECODER.raw_decode(self.whole, start)
+            value = value if named else self.value[i]  # one copy in memory is enough
             yield Node(str(key), value, self.whole, start, end)
             at, i = _skip(self.whole, end), i + 1
 
@@ -55,6 +58,7 @@ def documents(name: str, data: bytes) -> Iterator[Node | NotACrystal]:
     Raises NotACrystal where the file as a whole is no JSON.
     """
     text = decoded(data)
+    _check_memory(text)
     start = _skip(text, 0)
     if start == len(text):
         raise NotACrystal("empty")
@@ -70,6 +74,13 @@ def documents(name: str, data: bytes) -> Iterator[Node | NotACrystal]:
         if "\n" not in text[start:]:
             raise NotACrystal("not JSON: something follows the first value")
     yield from _lines(text)
+
+
+def _check_memory(text: str) -> None:
+    """Refuse a text whose values would fill the memory: brackets alone take 25 times as much as they do as text."""
+    needed = _LIST * text.count("[") + _OBJECT * text.count("{") + _VALUE * text.count(",")
+    if needed > _MEMORY:
+        raise Refused(f"too large: its values would take {needed / 2**30:.2g} GiB of memory")
 
 
 def _lines(text: str) -> Iterator[Node | NotACrystal]:

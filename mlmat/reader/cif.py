@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from mlmat.reader._block import Block, Limits, Outcome
-from mlmat.reader._text import GZIP_MAGIC, Chunk, chunks, decoded, unpacked
+from mlmat.reader._text import GZIP_MAGIC, Chunk, chunks, decoded, unpacked, words
 from mlmat.reader._verdict import NotACrystal, Refused, one_line
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ FORMAT = "CIF (.cif, .mcif)"
 PATTERNS = tuple(f"*.{kind}{packed}" for kind in ("cif", "mcif", "mmcif") for packed in ("", ".gz"))
 #: Part of the parser's name in the store: raise it whenever the same text may come out differently.
 READER_VERSION = 1
+#: Characters from which on a block is looked at before it is parsed, and how many values it may have then.
+_LARGE, _MAX_VALUES = 8 * 1024**2, 15_000_000
 _DATA = re.compile(rb"(?:^|[\r\n])[ \t]*data_", re.IGNORECASE)
 _PLACE = re.compile(r"^string:(\d+)(?::\d+\(\d+\))?(?: in data_\S*)?:?\s*")
 
@@ -49,7 +51,7 @@ def _read_chunk(chunk: Chunk, index: int, limits: Limits) -> list[Block]:
     try:
         found = _parse(chunk)
         return [_read_block(chunk._replace(name=b.name), index + i, b, limits) for i, b in enumerate(found)]
-    except NotACrystal as refused:
+    except Refused as refused:
         return [_block(chunk, index, refused.outcome, str(refused))]
 
 
@@ -58,6 +60,8 @@ def _parse(chunk: Chunk) -> list[gemmi.cif.Block]:
 
     if not chunk.text.strip():
         raise NotACrystal("empty: no data block")
+    if len(chunk.text) > _LARGE and (values := words(chunk.text)) > _MAX_VALUES:  # each takes 100 bytes of memory
+        raise Refused(f"too large: a block of {values:,} values")
     try:
         found = list(gemmi.cif.read_string(chunk.text, check_level=0))
     except (ValueError, RuntimeError, UnicodeError) as error:

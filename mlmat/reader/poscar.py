@@ -30,6 +30,8 @@ PATTERNS = (
 #: Part of the parser's name in the store: raise it whenever the same text may come out differently.
 READER_VERSION = 1
 _PARSER = f"mlmat.poscar {READER_VERSION}"
+#: Longest line that is looked at, in characters.
+_MAX_LINE = 200_000
 _SYMBOL = re.compile(r"([A-Z][a-z]?)(?:$|[_/.\d+-])")
 _NONZERO = re.compile(r"[1-9]")
 
@@ -172,6 +174,8 @@ def _known(symbol: str) -> bool:
 def _line(lines: list[str], i: int) -> str:
     if i >= len(lines):
         raise NotACrystal(f"the file ends before line {i + 1}")
+    if len(lines[i]) > _MAX_LINE:
+        raise NotACrystal(f"line {i + 1} is too long: {len(lines[i]):,} characters")
     return lines[i].strip()
 
 

@@ -25,6 +25,8 @@ FORMAT = "extended XYZ (.xyz, .extxyz)"
 PATTERNS = ("*.xyz", "*.extxyz")
 #: Part of the parser's name in the store: raise it whenever the same text may come out differently.
 READER_VERSION = 1
+#: Longest comment line that is parsed, in characters.
+_MAX_COMMENT = 4 * 1024**2
 _COUNT = re.compile(r"\s*\d{1,9}\s*$")
 _COUNT_LINE = re.compile(rb"\s*\d{1,9}[ \t]*\r?\n")
 _ATOM = re.compile(rb"[ \t]*[A-Za-z\d]+(?:[ \t]+\S+){3,}")
@@ -82,6 +84,8 @@ def _frames(text: str) -> Iterator[_Frame]:
 def _content(frame: _Frame, limits: Limits, warnings: list[str]) -> Content:
     check_size(frame.atoms, limits)
     comment = frame.lines[1]
+    if len(comment) > _MAX_COMMENT:
+        raise Refused(f"too large: a comment line of {len(comment):,} characters")
     if not _LATTICE.search(comment) and not frame.lines[-1].lstrip().startswith("VEC"):
         raise Refused("no cell: not a crystal (extended XYZ has a Lattice in the comment line)")
     atoms = _parse(frame, warnings)

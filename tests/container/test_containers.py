@@ -9,7 +9,9 @@ import json
 import lzma
 import random
 import sqlite3
+import struct
 import tarfile
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
@@ -234,3 +236,59 @@ def test_rows_of_an_ase_db_are_what_ase_would_read(tmp_path: Path) -> None:
             assert np.array_equal(same.get(name), row.get(name)), name
     stored = json.loads(members(path)[0].data)["1"]["initial_magmoms"]["__ndarray__"]
     assert stored == [[2, 3], "float64", [0, 0, 1, 0, 1, 0]], "vectors are vectors again"
+
+
+def test_a_directory_that_lies_unpacks_nothing(tmp_path: Path) -> None:
+    """The directory says a thousand bytes of what are 30 MB."""
+    for kind in (zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA):
+        path = make_zip(tmp_path / "a.zip", {"lies.cif": bytes(30_000_000), "good.cif": cif()}, kind)
+        data = bytearray(path.read_bytes())
+        struct.pack_into("<L", data, data.index(b"PK\1\2") + 24, 1000)
+        path.write_bytes(data)
+        tracemalloc.start()
+        lies, good = members(path)
+        assert tracemalloc.get_traced_memory()[1] < 15_000_000
+        tracemalloc.stop()
+        assert "broken in the archive" in str(lies.error)
+        assert good.error is None
+
+
+def test_tar_headers_and_holes_that_take_memory(tmp_path: Path) -> None:
+    long = tarfile.TarInfo("x")
+    long.type, long.size = tarfile.GNUTYPE_LONGNAME, 900_000_000
+    (tmp_path / "a.tar").write_bytes(long.tobuf(tarfile.GNU_FORMAT) + b"x" * 10_000)
+    assert [one.error for one in members(tmp_path / "a.tar")] == [
+        "broken tar archive: a header of 900000000 bytes; the rest is not read"
+    ]
+    hole = bytearray(tarfile.TarInfo("x.cif").tobuf(tarfile.GNU_FORMAT))
+    hole[156:157], hole[386:410], hole[483:495] = b"S", b"%011o\0" % 0 * 2, b"%011o\0" % 900_000
+    hole[148:156] = b" " * 8
+    hole[148:156] = b"%06o\0 " % sum(hole)
+    (tmp_path / "a.tar").write_bytes(hole + bytes(1024))
+    assert [one.error for one in members(tmp_path / "a.tar")] == ["a sparse file: such a member is not read"]
+
+
+def test_rows_of_nothing_are_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    monkeypatch.setattr("mlmat.container.table.ALWAYS", 1_000_000)
+    pq.write_table(pa.table({"cif": pa.nulls(100_000, pa.string())}), tmp_path / "a.parquet")
+    *rows, last = members(tmp_path / "a.parquet", "cif")
+    assert len(rows) < 2_000
+    assert "times its size" in str(last.error)
+
+
+def test_rows_of_csv_without_end(tmp_path: Path) -> None:
+    for text in ("cif," + "a" * 5_000_000 + "\n", 'cif\n"data_' + "x" * 3_000_000, "cif\n" + "a," * 1_500_000):
+        (tmp_path / "a.csv").write_text(text)
+        assert "too large" in str(members(tmp_path / "a.csv", "cif")[-1].error)
+
+
+def test_computed_columns_and_data_of_an_ase_db_are_not_read(tmp_path: Path) -> None:
+    path = make_ase_db(tmp_path / "a.db")
+    with closing(sqlite3.connect(path)) as con:
+        con.execute("ALTER TABLE systems ADD COLUMN more AS (zeroblob(900000000))")
+        con.execute("UPDATE systems SET data = zeroblob(5000000) WHERE id = 2")
+        con.commit()
+    assert [one.error for one in members(path)] == [None] * 3
