@@ -12,6 +12,7 @@ help:
 	@echo "make demo    ingest the shipped crystals, screen them with MACE, print the ranked table"
 	@echo "make docs    write docs/schema.md and docs/commands.md, renew the outputs in the other pages"
 	@echo "make test    lint, types, import contract and tests, as CI does"
+	@echo "make test-faults   breaks things on purpose, for a quarter of an hour"
 
 setup: $(VENV)/.ready
 
@@ -27,7 +28,7 @@ test: setup
 	ci/test
 
 test-faults: setup
-	$(VENV)/bin/pytest -m faults
+	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -m faults -n 2 --dist loadfile
 
 docs: setup
 	$(VENV)/bin/python docs/build.py

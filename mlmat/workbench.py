@@ -19,6 +19,8 @@ from mlmat.store import Store
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pandas as pd
+
     from mlmat.export import Export
     from mlmat.ingest import Report
     from mlmat.screen import Summary
@@ -53,13 +55,33 @@ class Workbench(Store):
 
         Raises RunnerError, ModelError, UsageError when it cannot start; a structure that fails is a row.
         """
+        from mlmat.recipe import command
         from mlmat.report import bar, say
         from mlmat.runner._method import Plan
         from mlmat.screen import screen
 
-        plan = Plan(runner, {key: str(value) for key, value in (settings or {}).items()}, self.table_name)
+        given = {key: str(value) for key, value in (settings or {}).items()}
+        plan = Plan(runner, given, self.table_name)
         with bar("screen", "structure") as progress:
-            return screen(self, plan, **{"progress": progress, "say": say} | options)
+            about: dict[str, Any] = {"progress": progress, "say": say, "arguments": command(runner, given)}
+            return screen(self, plan, **about | options)
+
+    def verify(
+        self, *, sample: int | None = 10, method: str | None = None, tolerance: float | None = None
+    ) -> pd.DataFrame:
+        """Check the store, as `mlmat verify` does: one row for each check, its level ok, note or wrong.
+
+        sample: results of each method that are computed again; 0 for none, None for all.
+        """
+        from dataclasses import asdict
+
+        import pandas as pd
+
+        from mlmat.report import say
+        from mlmat.verify import verify
+
+        checks = verify(self, sample=sample, method=method, tolerance=tolerance, say=say)
+        return pd.DataFrame([asdict(check) for check in checks])
 
     def export(
         self,

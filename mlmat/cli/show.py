@@ -1,4 +1,4 @@
-"""`mlmat show`: everything about one structure."""
+"""`mlmat show`: everything about one structure, and how its results were made."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import click
 
 from mlmat.cli._options import database, open_store
 from mlmat.console import Examples
+from mlmat.output import tell
 
 
 @click.command(cls=Examples, example="mlmat show 95792c1b")
-@click.argument("structure_id")
+@click.argument("id")
 @database
-def show(structure_id: str, db: Path) -> None:
+def show(id: str, db: Path) -> None:
     """Show one structure: where it came from, what it became, its results and failures with traceback.
 
-    STRUCTURE_ID may be the beginning of an id.
+    Each result has the command that makes it again, and what made it. ID is that of a structure or of a result, or
+    the beginning of one.
     """
     from mlmat.report import show_lines
 
-    for line in show_lines(open_store(db).show(structure_id)):
-        click.echo(line)
+    tell(show_lines(open_store(db).show(id)))

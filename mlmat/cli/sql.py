@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlmat.store import Store
+    from mlmat.store._bounds import Bounds
 
 
 @click.command(
@@ -24,32 +25,69 @@ if TYPE_CHECKING:
 )
 @click.argument("query", required=False)
 @click.option("--write", is_flag=True, help="Allow a statement that changes the store.")
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(0, min_open=True),
+    default=600.0,
+    show_default=True,
+    help="Stop the query after so long.",
+)
+@click.option(
+    "--memory",
+    metavar="GB",
+    type=click.FloatRange(0, min_open=True),
+    help="Memory that the query may take. Default: half of what there is.",
+)
 @output
 @database
-def sql(query: str | None, write: bool, db: Path, output: Path | None, form: str | None) -> None:
-    """Run an SQL query (from standard input where none is given); read-only unless --write."""
+def sql(
+    query: str | None,
+    write: bool,
+    db: Path,
+    output: Path | None,
+    form: str | None,
+    timeout: float,
+    memory: float | None,
+) -> None:
+    """Run an SQL query (from standard input where none is given); read-only unless --write.
+
+    SQL reaches the store alone: no file, no network, no setting.
+    """
     from mlmat.output import write as print_rows
+    from mlmat.store._bounds import Bounds
 
     statement = query if query is not None else sys.stdin.read()
     if not statement.strip():
         raise UsageError("no query: give one, or write it to standard input")
-    store = open_store(db)
-    if write:
-        answer = _written(store, statement)
-        if answer.num_rows or answer.column_names not in (["Count"], ["Success"]):
-            print_rows(answer, output, form)
-        return
+    bounds = Bounds(timeout, memory)
     try:
-        found = store.arrow(statement)
+        answer = _answer(open_store(db), statement, write, bounds)
+        if not write or answer.num_rows or answer.column_names not in (["Count"], ["Success"]):
+            print_rows(answer, output, form)
+    except MemoryError as error:
+        raise bounds.too_large("the query and its answer need") from error
+
+
+def _answer(store: Store, statement: str, write: bool, bounds: Bounds) -> pa.Table:
+    from mlmat.child import limit_memory
+
+    limits: dict[str, Any] = {"timeout": bounds.timeout, "memory": bounds.memory}
+    # DuckDB does not count everything: one value of gigabytes, the rows on their way to the terminal.
+    limit_memory(bounds.bytes * 3 // 2 + 500_000_000)
+    if write:
+        return _written(store, statement, limits)
+    try:
+        return store.arrow(statement, **limits)
     except QueryError as error:
         hint = "; --write allows it" if "read-only" in str(error) else ""
         raise QueryError(f"{error}{hint}") from error
-    print_rows(found, output, form)
 
 
-def _written(store: Store, statement: str) -> pa.Table:
+def _written(store: Store, statement: str, limits: dict[str, Any]) -> pa.Table:
     import pyarrow as pa
 
     from mlmat.provenance import new_run
 
-    return pa.Table.from_pandas(store.execute(statement, new_run("sql", statement)), preserve_index=False)
+    run = new_run("sql", statement)
+    return pa.Table.from_pandas(store.execute(statement, run, **limits), preserve_index=False)
