@@ -28,7 +28,7 @@ test: setup
 	ci/test
 
 test-faults: setup
-	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -m faults -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -m faults -n 2 --dist worksteal
 
 docs: setup
 	$(VENV)/bin/python docs/build.py

@@ -44,10 +44,12 @@ class Batch:
         return self.unlucky >= UNLUCKY
 
     def part(self, ids: list[str]) -> Batch:
-        """Those of its structures as a batch."""
-        at = [self.ids.index(one) for one in ids]
-        sites, geometry = [self.sites[i] for i in at], self.geometry.take(at)
-        return Batch(ids, sites, geometry, self.tries, self.lost, self.unlucky)
+        """A stretch of its structures as a batch."""
+        at, n = self.ids.index(ids[0]), len(ids)
+        assert self.ids[at : at + n] == ids
+        # Not `take`: of a slice, pyarrow 26 takes other rows where lists of fixed size hold such lists (the cells).
+        geometry = self.geometry.slice(at, n)
+        return Batch(ids, self.sites[at : at + n], geometry, self.tries, self.lost, self.unlucky)
 
     def halves(self) -> list[Batch]:
         """The batch in two, so that the guilty structure is alone in the end."""

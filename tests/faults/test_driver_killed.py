@@ -133,7 +133,11 @@ def screened(crystals: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.faults
 @pytest.mark.parametrize(
     ("target", "arguments"),
-    [("out.csv", ("reduce", "ranking", "-o")), ("out.extxyz", ("export", "--overwrite")), ("out", ("export",))],
+    [
+        ("out.csv", ("reduce", "ranking", "-o")),
+        ("out.extxyz", ("export", "--overwrite")),
+        ("out", ("export", "--overwrite")),
+    ],
 )
 def test_readers(target: str, arguments: Sequence[str], screened: Path, tmp_path: Path) -> None:
     """A store stays as it is, byte for byte, and what stands where the output belongs is whole or not there."""

@@ -25,7 +25,7 @@ HERE = Path(__file__)
 CRYSTALS = HERE.parents[2] / "examples" / "crystals"
 FIXTURE = HERE.parents[1] / "store" / "fixtures" / "store-0001.duckdb.gz"
 #: Seconds that the notebook stays.
-HOLD = float(os.environ.get("MLMAT_FAULT_HOLD", "40"))
+HOLD = float(os.environ.get("MLMAT_FAULT_HOLD", "25"))
 SLOW = """
 import time
 from mlmat.runner import WrappedAtomsRunner
@@ -118,7 +118,7 @@ def hold(db: Path, how: str = "read") -> subprocess.Popen[str]:
 @pytest.mark.faults
 def test_a_notebook_that_holds_the_store_stops_nothing_and_is_named(db: Path) -> None:
     store = open_store(db)
-    process = start(*screen(db, 1.6 * HOLD / 71))
+    process = start(*screen(db, 4 * HOLD / 71))
     until(lambda: counted(store, "run WHERE command = 'screen'") == 1)
     holder = hold(db)
     until(lambda: waiting(db))
