@@ -21,7 +21,7 @@ BATCH_SECONDS = 4.0
 #: Structures in one batch at most, and read ahead of their computation.
 BATCH_MAX, AHEAD = 2_000, 20_000
 #: Times that a batch is lost with others, a node or a block, before it has to show that it is innocent.
-UNLUCKY = 2
+UNLUCKY = 4
 
 
 @dataclass(slots=True)
@@ -44,12 +44,13 @@ class Batch:
         return self.unlucky >= UNLUCKY
 
     def part(self, ids: list[str]) -> Batch:
-        """A stretch of its structures as a batch."""
-        at, n = self.ids.index(ids[0]), len(ids)
-        assert self.ids[at : at + n] == ids
+        """Some of its structures as a batch."""
+        import pyarrow as pa
+
+        at = [self.ids.index(one) for one in ids]
         # Not `take`: of a slice, pyarrow 26 takes other rows where lists of fixed size hold such lists (the cells).
-        geometry = self.geometry.slice(at, n)
-        return Batch(ids, self.sites[at : at + n], geometry, self.tries, self.lost, self.unlucky)
+        geometry = pa.concat_tables([self.geometry.slice(i, 1) for i in at])
+        return Batch(ids, [self.sites[i] for i in at], geometry, self.tries, self.lost, self.unlucky)
 
     def halves(self) -> list[Batch]:
         """The batch in two, so that the guilty structure is alone in the end."""

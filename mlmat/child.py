@@ -34,6 +34,7 @@ def start(
         pass_fds=[theirs.fileno(), *pass_fds],
         start_new_session=session,
         stdin=subprocess.DEVNULL,
+        stdout=2,  # what a runner prints must not get into the output of a command
         env={**os.environ, "PYTHONPATH": paths, **environment},
     )
     theirs.close()

@@ -205,8 +205,10 @@ def kernel(config: Any, folder: Path) -> Iterator[Any]:
         patience = HASTE
         raise
     finally:
-        _clean_up(started, patience)
-        _end_marked(token)
+        try:
+            _clean_up(started, patience)
+        finally:
+            _end_marked(token)
 
 
 def _mark(config: Any) -> str:

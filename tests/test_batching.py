@@ -46,6 +46,8 @@ def test_parts_of_parts(geometry: pa.Table, data: st.DataObject) -> None:
         start = data.draw(st.integers(0, len(batch.ids) - 1))
         batch = batch.part(batch.ids[start : data.draw(st.integers(start + 1, len(batch.ids)))])
         assert_each_is_itself(batch)
+        some = data.draw(st.lists(st.sampled_from(batch.ids), min_size=1, unique=True))
+        assert_each_is_itself(batch.part(some))
         for half in batch.halves() if len(batch.ids) > 1 else ():
             assert_each_is_itself(half)
         if len(batch.ids) > 1:

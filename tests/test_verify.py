@@ -123,12 +123,17 @@ def test_files_that_changed_or_went_are_noted(bench: Workbench, tmp_path: Path) 
     ]
 
 
+def test_results_of_a_run_that_another_copy_of_the_store_began_are_only_noted(bench: Workbench) -> None:
+    bench.execute("DELETE FROM run WHERE command = 'screen'")
+    assert not wrong(bench, sample=0)
+    assert "tables: results of no run" in [check.what for check in verify(bench, sample=0) if check.level == "note"]
+
+
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
         ("DELETE FROM structure", "results whose structure is missing"),
         ("DELETE FROM method", "results of no method"),
-        ("DELETE FROM run WHERE command = 'screen'", "results of no run"),
         ("INSERT INTO result FROM result LIMIT 1", "results that stand twice"),
         ("DELETE FROM result", "rows of toy without their result"),
         ("INSERT INTO result_toy FROM result_toy", "rows of toy that stand twice"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +16,16 @@ from mlmat.console import Examples
 from mlmat.errors import QueryError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pyarrow as pa
 
     from mlmat.store import Store
     from mlmat.store._bounds import Bounds
+
+
+#: Seconds after its time limit when a query that cannot be interrupted ends the process.
+MARGIN = 10.0
 
 
 @click.command(
@@ -75,6 +84,11 @@ def _answer(store: Store, statement: str, write: bool, bounds: Bounds) -> pa.Tab
     limits: dict[str, Any] = {"timeout": bounds.timeout, "memory": bounds.memory}
     # DuckDB does not count everything: one value of gigabytes, the rows on their way to the terminal.
     limit_memory(bounds.bytes * 3 // 2 + 500_000_000)
+    with _ended_after(bounds.timeout or 0.0):
+        return _asked(store, statement, write, limits)
+
+
+def _asked(store: Store, statement: str, write: bool, limits: dict[str, Any]) -> pa.Table:
     if write:
         return _written(store, statement, limits)
     try:
@@ -82,6 +96,24 @@ def _answer(store: Store, statement: str, write: bool, bounds: Bounds) -> pa.Tab
     except QueryError as error:
         hint = "; --write allows it" if "read-only" in str(error) else ""
         raise QueryError(f"{error}{hint}") from error
+
+
+@contextmanager
+def _ended_after(timeout: float) -> Iterator[None]:
+    """DuckDB hears no interrupt inside one long function: the process ends then, some time after the limit."""
+
+    def end() -> None:
+        sys.stderr.write(f"mlmat: stopped after {timeout + MARGIN:g} s, inside one function of the query\n")
+        sys.stderr.flush()
+        os._exit(1)
+
+    timer = threading.Timer(timeout + MARGIN, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _written(store: Store, statement: str, limits: dict[str, Any]) -> pa.Table:

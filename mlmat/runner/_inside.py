@@ -34,6 +34,8 @@ SEND_EVERY = 1.0
 def serve(fd: int, note_fd: int) -> None:
     """Compute what the parent sends until it hangs up."""
     child.end_with_parent()
+    import pandas  # noqa: F401 - pyarrow imports it with the first value: that is not the first structure's time
+
     note, pipe = Note(note_fd), Connection(fd)
     faulthandler.enable(file=note.file, all_threads=False)
     try:

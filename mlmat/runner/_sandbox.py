@@ -74,30 +74,34 @@ class Sandbox:
             try:
                 if self.pipe.poll(LOOK):
                     _take(answer, self.pipe.recv())
-                elif self.popen.poll() is not None or self._late(answer, ticket.time_limit):
-                    answer.trouble = self._trouble(late=self.popen.poll() is None)
+                elif self.popen.poll() is not None:
+                    answer.trouble = self._trouble()
+                elif _is_late(answer, ticket.time_limit, at := self.note.at()):
+                    answer.trouble = self._trouble(late=at)
             except (EOFError, OSError):
-                answer.trouble = self._trouble(late=False)
+                answer.trouble = self._trouble()
         return answer
 
-    def _late(self, answer: Answer, limit: float | None) -> bool:
-        """Whether what it is at takes too long; structures that run together have the time of all."""
-        _, count, seconds = self.note.at()
-        return limit is not None and seconds > (limit * count if answer.ready and count else limit + START)
-
-    def _trouble(self, *, late: bool) -> Trouble:
-        first, count, seconds = self.note.at()
+    def _trouble(self, late: tuple[int, int, float] | None = None) -> Trouble:
+        """End it; late: what it was at, and for how long, when that was too long."""
+        first, count, seconds = late or self.note.at()
         if late:  # faulthandler then writes where it is, in C code, too
             self.popen.send_signal(signal.SIGABRT)
         code = child.code_of(self.popen, self.pipe)
         self.end()
-        return Trouble(first, count, seconds, late, child.name_of(code), self.note.text())
+        return Trouble(first, count, seconds, late is not None, child.name_of(code), self.note.text())
 
     def end(self) -> int:
         """End the child and what it has started."""
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.popen.pid, signal.SIGKILL)
         return child.end(self.popen, self.pipe)
+
+
+def _is_late(answer: Answer, limit: float | None, at: tuple[int, int, float]) -> bool:
+    """Whether what a child is at takes too long; structures that run together have the time of all."""
+    _, count, seconds = at
+    return limit is not None and seconds > (limit * count if answer.ready and count else limit + START)
 
 
 def _take(answer: Answer, message: tuple[Any, ...]) -> None:
@@ -130,12 +134,15 @@ def compute(recipe: Recipe, ticket: Ticket, structures: bytes) -> list[bytes]:
                 else:
                     todo.extend(_after(ticket, part, answer, answer.trouble, frames))
             if answer.broken is not None:
-                return [frame.pack({}, **answer.broken)]
+                rest = [one for table in (part.slice(answer.done), *todo) for one in table["structure_id"].to_pylist()]
+                return [*frames, frame.pack({}, rest=rest, **answer.broken)]
     return frames
 
 
 def _child() -> Sandbox:
-    if getattr(_local, "child", None) is None:
+    kept = getattr(_local, "child", None)
+    if kept is None or kept.popen.poll() is not None:  # killed while nobody looked
+        end_child()
         _local.child = Sandbox()
     return _local.child  # type: ignore[no-any-return]
 

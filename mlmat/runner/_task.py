@@ -28,7 +28,10 @@ def run_task(recipe: Recipe, ticket: Ticket, structures: bytes) -> list[bytes]:
         from mlmat.runner._sandbox import compute
 
         wait_until_sent()
-        return compute(recipe, ticket, structures)
+        try:
+            return compute(recipe, ticket, structures)
+        except Exception as error:  # no room, no process: this host's trouble, no structure's
+            return [frame.pack({}, **broken(error))]
     try:
         runner = ready(recipe)
     except KeyboardInterrupt:

@@ -64,6 +64,7 @@ def screen(
         store.start_run(run, plan.method)
         work = Screen(store, plan, run["run_id"], progress(pending.num_rows) if progress else None, say)
         work.limits = limits
+        work.proven = store.has_ok(method_id)
         return _run(work, config, pending)
 
 

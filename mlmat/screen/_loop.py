@@ -80,6 +80,8 @@ class Screen:
         self._flight: dict[Future[list[bytes]], Batch] = {}
         self.stopped = False
         self.limits: dict[str, Any] = {}
+        #: Whether the method has ok results: then structures that crash are to blame, not the runner.
+        self.proven = False
         self._barren, self._workers = 0, 1
         self._flushed = time.monotonic()
 
@@ -130,14 +132,21 @@ class Screen:
             if error is not None:
                 self._lost(batch, error, feed, journal)
                 continue
-            frames = future.result()
-            if why := broken(frames):
-                self._could_not_start(why, batch, feed)
-                continue
-            feed.learn(batch, self._record(frames, journal))
-            self._barren = 0
-            for lost in filter(None, map(_lost_in, frames)):
-                self._suspect(batch.part(lost["lost"]), lost, feed, journal)
+            self._home(future.result(), batch, feed, journal)
+
+    def _home(self, frames: list[bytes], batch: Batch, feed: Feed, journal: Journal) -> None:
+        """Keep what a batch brought home; what it did not goes out again."""
+        before = self.summary.done
+        seconds = self._record(frames, journal)
+        for lost in filter(None, (_meta(packed, "lost") for packed in frames)):
+            self._suspect(batch.part(lost["lost"]), lost, feed, journal)
+        if stuck := next(filter(None, (_meta(packed, "broken") for packed in frames)), None):
+            self._could_not_start(stuck["broken"], batch.part(stuck.get("rest", batch.ids)), feed)
+            return
+        feed.learn(batch, seconds)
+        self._barren = 0 if self.summary.done > before else self._barren + 1
+        if self._barren > BARREN and not (self.summary.ok or self.proven):
+            raise RunnerError(f"{BARREN} batches in a row ended the processes that computed them; mlmat show says how")
 
     def _record(self, frames: list[bytes], journal: Journal) -> float:
         """Keep what came home; the seconds that it took."""
@@ -217,16 +226,11 @@ class Screen:
 
     def _keep(self, future: Future[list[bytes]], journal: Journal) -> None:
         """Record what came back after a stop; what did not stays pending."""
-        if future.exception() is None and not broken(frames := future.result()):
-            self._record(frames, journal)
+        if future.exception() is None:
+            self._record(future.result(), journal)
 
 
-def _lost_in(packed: bytes) -> dict[str, Any] | None:
-    """What a worker says of structures that ended the process which computed them."""
+def _meta(packed: bytes, name: str) -> dict[str, Any] | None:
+    """What is said beside the tables of a frame, when it names this."""
     meta = frame.meta_of(packed)
-    return meta if "lost" in meta else None
-
-
-def broken(frames: list[bytes]) -> str | None:
-    """Why the runner could not start where a batch was, if so."""
-    return next((why for packed in frames if (why := frame.meta_of(packed).get("broken"))), None)
+    return meta if name in meta else None

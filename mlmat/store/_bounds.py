@@ -71,14 +71,22 @@ class Bounds:
         """The answer of a relation as an Arrow table, as long as it fits. Raises QueryError."""
         import pyarrow as pa
 
-        reader = relation.to_arrow_reader(PART_ROWS)
         parts, size = [], 0
-        for part in reader:
-            parts.append(part)
-            size += part.nbytes
-            if size > self.bytes:
-                raise self.too_large("the answer takes")
-        return pa.Table.from_batches(parts, reader.schema)
+        # An error keeps this frame, and an open reader in it would keep the store open.
+        with relation.to_arrow_reader(PART_ROWS) as reader:
+            try:
+                for part in reader:
+                    parts.append(part)
+                    size += part.nbytes
+                    if size > self.bytes:
+                        raise self.too_large("the answer takes")
+            except (pa.ArrowException, OSError) as error:  # DuckDB's, on its way through Arrow
+                raise QueryError(str(error).splitlines()[0]) from error
+            return pa.Table.from_batches(parts, reader.schema)
+
+    def frame(self, con: duckdb.DuckDBPyConnection, relation: Any) -> Any:
+        """The answer of a relation, bounded as `table`, to be taken as a DataFrame."""
+        return con.from_arrow(self.table(relation))
 
 
 def interruptible(con: duckdb.DuckDBPyConnection, ask: Callable[[], T], timeout: float | None = None) -> T:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import StoreError, StoreLocked
-from mlmat.store import _broken
+from mlmat.store import _messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -139,7 +139,7 @@ class Database:
             return
         query = f"SELECT {_HEADERS} + block_size * used_blocks FROM pragma_database_size()"
         if self.path.stat().st_size < (size := int(rows(con, query)[0][0])):
-            raise _broken.damaged(self.path, f"it was cut short: {size:,} bytes belong to it")
+            raise _messages.damaged(self.path, f"it was cut short: {size:,} bytes belong to it")
 
     def holder(self) -> str | None:
         """The process that stays in the store and keeps writers out, as the kernel knows it; None when nobody does."""
@@ -187,7 +187,7 @@ class Database:
         import duckdb
 
         if not self.path.exists():
-            raise _broken.missing(self.path, was_there=self._opened)
+            raise _messages.missing(self.path, was_there=self._opened)
         try:
             con = self._connect(read_only)
         except duckdb.Error as error:
@@ -195,8 +195,8 @@ class Database:
                 self._last = str(error)
                 return None
             if not self.path.exists():
-                raise _broken.missing(self.path, was_there=self._opened) from error
-            raise _broken.refused(self.path, error) from error
+                raise _messages.missing(self.path, was_there=self._opened) from error
+            raise _messages.refused(self.path, error) from error
         self._opened = True
         return con
 
@@ -217,7 +217,7 @@ class Database:
             self.folder.mkdir(parents=True, exist_ok=True)
             fd = os.open(self.folder / "turnstile", os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise _broken.unwritable(self.path, error) from error
+            raise _messages.unwritable(self.path, error) from error
         try:
             while not try_lock(fd, fcntl.LOCK_EX):
                 if time.monotonic() > deadline:
@@ -268,7 +268,7 @@ def plain_errors(path: Path | None = None) -> Iterator[None]:
     try:
         yield
     except duckdb.Error as error:
-        raise _broken.plain(path, error) from error
+        raise _messages.plain(path, error) from error
 
 
 @contextmanager

@@ -44,13 +44,15 @@ CHECKS = {
 }
 
 
-def broken(con: duckdb.DuckDBPyConnection) -> list[tuple[str, int, list[str]]]:
-    """Each check, how many rows break it, and some of them."""
-    found = []
-    for name, query in (CHECKS | _of_runners(con)).items():
-        count, some = rows(con, f"SELECT count(*), list(id ORDER BY id)[:3] FROM ({query}) AS t(id)")[0]
-        found.append((name, int(count), some or []))
-    return found
+def checks(con: duckdb.DuckDBPyConnection) -> dict[str, str]:
+    """Name and query of each check of this store."""
+    return CHECKS | _of_runners(con)
+
+
+def broken(con: duckdb.DuckDBPyConnection, query: str) -> tuple[int, list[str]]:
+    """How many rows break a check, and some of them."""
+    count, some = rows(con, f"SELECT count(*), list(id ORDER BY id)[:3] FROM ({query}) AS t(id)")[0]
+    return int(count), some or []
 
 
 def _of_runners(con: duckdb.DuckDBPyConnection) -> dict[str, str]:

@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from mlmat.errors import StoreLocked
-from mlmat.store._broken import unwritable
 from mlmat.store._connection import try_lock
+from mlmat.store._messages import unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mlmat.errors import StoreError
-from mlmat.store._broken import unwritable
+from mlmat.store._messages import unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -81,6 +81,8 @@ class Journal:
         kept = self.path.with_suffix(".refused")
         with kept.open("ab") as file:
             file.write(_record(frame))
+            file.flush()
+            os.fsync(file.fileno())
         return kept
 
     def close(self) -> None:

@@ -40,11 +40,11 @@ class Reading:
 
         SQL reaches no file, no network and no variable of Python, and is stopped after `timeout` seconds (600; None:
         never) or when it needs more than `memory` GB (half of what there is). trusted=True lets it read and write
-        files and change settings, as a DuckDB shell may.
+        files and change settings, as a DuckDB shell may. One long call of a function inside SQL is not interrupted.
         """
         limits = Bounds(**bounds)
         with self._reading(limits) as con:
-            return limits.run(con, lambda: to_pandas(answered(con.execute(query, parameters))))
+            return limits.run(con, lambda: to_pandas(limits.frame(con, answered(con.sql(query, params=parameters)))))
 
     def arrow(self, query: str, parameters: Any = None, **bounds: Any) -> pa.Table:
         """The result of a read-only query as an Arrow table; bounds as in `sql`. Raises QueryError."""
@@ -77,6 +77,11 @@ class Reading:
             query = f"SELECT * FROM {_results.check_reduction(con, name)}"
             table: pa.Table = interruptible(con, lambda: con.sql(query).to_arrow_table())
             return table
+
+    def has_ok(self, method_id: str) -> bool:
+        """Whether a method has computed something here."""
+        with self._reading() as con:
+            return _results.has_ok(con, method_id)
 
     def columns(self, name: str) -> list[tuple[str, str, str]]:
         """Name, type and meaning (with unit) of the columns of a reduction or table. Raises StoreError."""
@@ -128,10 +133,15 @@ class Reading:
         with self._reading() as con:
             return _about.provenance_of(con, *_about.named(con, some_id))
 
-    def broken(self) -> list[tuple[str, int, list[str]]]:
+    def violations(self) -> list[tuple[str, int, list[str]]]:
         """What should hold between the tables: each check, how many rows break it, and some of them."""
         with self._reading() as con:
-            return _consistency.broken(con)
+            checks = _consistency.checks(con)
+        found = []
+        for name, query in checks.items():
+            with self._reading() as con:  # one at a time: writers wait for no more than that
+                found.append((name, *_consistency.broken(con, query)))
+        return found
 
     def values_of(self, runner: str, result_ids: Sequence[str]) -> list[dict[str, Any]]:
         """The rows of a runner's table for these results, by column, with result_id as text."""

@@ -52,6 +52,11 @@ def add_method(con: duckdb.DuckDBPyConnection, method: Mapping[str, Any]) -> Non
         add_row(con, "method", method)
 
 
+def has_ok(con: duckdb.DuckDBPyConnection, method_id: str) -> bool:
+    """Whether a method has an ok result."""
+    return bool(rows(con, "SELECT 1 FROM result WHERE method_id = ? AND status = 'ok' LIMIT 1", [method_id]))
+
+
 def find_method(con: duckdb.DuckDBPyConnection, text: str) -> str:
     """The id of a method given by id, beginning of an id, name, or runner. Raises UsageError."""
     found = rows(

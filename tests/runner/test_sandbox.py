@@ -14,6 +14,7 @@ import pytest
 from ase.build import bulk
 
 from mlmat import frame
+from mlmat.runner import _sandbox
 from mlmat.runner._load import Recipe, recipe_of
 from mlmat.runner._packing import Ticket
 from mlmat.runner._sandbox import end_child
@@ -49,6 +50,12 @@ class Together(Runner):
 class Starts(Runner):
     def setup(self):
         exec(self.deed)
+
+class Once(Runner):
+    def setup(self):
+        if os.path.exists(self.log):
+            raise OSError("no licence any more")
+        self.log = ""
 """
 #: Sleeps in C code and never lets go of the interpreter.
 HANG = "ctypes.PyDLL(None).sleep(1000)"
@@ -160,6 +167,26 @@ def test_a_runner_that_cannot_be_set_up_says_why(runners, tmp_path, deed, why):
     ticket = Ticket("run", "method", "mine", str(tmp_path), driver="another")
     (packed,) = run_task(recipe(runners, deed, "Starts"), ticket, geometry())
     assert why in frame.meta_of(packed)["broken"]
+
+
+def test_an_idle_child_that_was_killed_is_replaced(runners, tmp_path):
+    found = recipe(runners, "")
+    results(found, tmp_path)
+    child = _sandbox._local.child
+    child.popen.kill()
+    child.popen.wait()
+    assert {row["status"] for row in results(found, tmp_path).values()} == {"ok"}
+
+
+def test_what_was_computed_before_the_runner_could_not_start_again_is_kept(runners, tmp_path):
+    deed = f"open({str(tmp_path / 'struck')!r}, 'w').close(); {CRASH}"
+    once = recipe(runners, deed, "Once", log=str(tmp_path / "struck"), slow=1.1)
+    ticket = Ticket("run", "method", "mine", str(tmp_path), driver="another")
+    frames = [(frame.meta_of(packed), frame.unpack(packed)) for packed in run_task(once, ticket, geometry())]
+    ok = [row["structure_id"] for _, tables in frames if tables for row in tables["result"].to_pylist()]
+    lost = [one for meta, _ in frames for one in meta.get("lost", ())]
+    (rest,) = [meta["rest"] for meta, _ in frames if "broken" in meta]
+    assert (ok, lost, rest) == (IDS[:2], IDS[2:3], IDS[3:])
 
 
 def test_a_program_that_a_runner_starts_ends_with_its_time(runners, tmp_path):

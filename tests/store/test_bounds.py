@@ -125,3 +125,16 @@ def test_ctrl_c_ends_a_query(store: Store) -> None:
     said.send_signal(signal.SIGINT)
     said.communicate(timeout=20)
     assert said.returncode == 1
+
+
+def test_after_an_answer_that_was_too_large_the_store_is_open_to_all(store: Store) -> None:
+    many = "SELECT i, repeat('x', 150) || i AS s FROM range(3000000) t(i)"
+    for ask in (store.arrow, store.sql):
+        with pytest.raises(QueryError, match=r"more than 0\.1 GB") as held:
+            ask(many, memory=0.1)
+        before = time.monotonic()
+        assert store.sql("SELECT 1 AS n")["n"][0] == 1
+        assert time.monotonic() - before < 10
+        assert held.value is not None
+    with pytest.raises(QueryError, match="Could not convert string 'a'"):
+        store.arrow("SELECT CASE WHEN i = 2900000 THEN 'a' ELSE '1' END::INTEGER FROM range(3000000) t(i)")
