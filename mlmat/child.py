@@ -8,8 +8,10 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -82,3 +84,21 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def born(pid: int) -> str | None:
+    """When a process began, as the kernel counts; None when it is gone or dead. Numbers of processes come again."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def watch(pid: int, since: str) -> None:
+    """Wait until a process that began then, or the parent, is gone; end the group of processes that this one is in."""
+    parent = os.getppid()
+    while os.getppid() == parent and born(pid) == since:
+        time.sleep(1)
+    time.sleep(2)  # the shell that started the group may still note how it went
+    os.killpg(0, signal.SIGKILL)

@@ -8,7 +8,6 @@ parsl `Config` or a function returning one.
 from __future__ import annotations
 
 import os
-import secrets
 import shlex
 import signal
 import site
@@ -16,10 +15,11 @@ import sys
 import sysconfig
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmat import child
 from mlmat.errors import RunnerError, UsageError
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ HEARTBEAT = 2
 LOST_AFTER = 15
 #: Seconds that parsl's cleanup may take, and after an interrupt.
 CLEANUP, HASTE = 30.0, 3.0
-#: Environment variable of all processes that a kernel starts on this machine.
-MARK = "MLMAT_KERNEL"
 #: Folders of runner files: a worker searches them last, as this process does, and not before its packages.
 searched_last: set[str] = set()
 
@@ -61,6 +59,7 @@ def local(folder: Path) -> Any:
     executor = HighThroughputExecutor(
         label="local",
         interchange_launch_cmd=_interchange_command(),
+        launch_cmd=_manager_command(),
         address="127.0.0.1",
         loopback_address="127.0.0.1",
         max_workers_per_node=cores(),
@@ -88,6 +87,18 @@ def _interchange_command() -> list[str]:
         f"import sys; sys.path.append({here!r}); from mlmat.parsl_config import interchange; interchange({os.getpid()})"
     )
     return [sys.executable, "-P", "-c", code]
+
+
+def _manager_command() -> str:
+    """parsl's manager with somebody beside it who ends it, and all that it started, when this process is gone.
+
+    One that starts when the interchange is dead would wait for it for ever, and one that is killed leaves processes.
+    """
+    from parsl.executors.high_throughput.executor import DEFAULT_LAUNCH_CMD
+
+    here, pid = str(Path(__file__).parent.parent), os.getpid()
+    code = f"import sys; sys.path.append({here!r}); from mlmat.child import watch; watch({pid}, {child.born(pid)!r})"
+    return f"{shlex.quote(sys.executable)} -P -c {shlex.quote(code)} & {DEFAULT_LAUNCH_CMD}"
 
 
 def interchange(driver: int) -> None:
@@ -195,9 +206,7 @@ def kernel(config: Any, folder: Path) -> Iterator[Any]:
     from parsl.dataflow.dflow import DataFlowKernel
 
     _find_parsl_programs()
-    config = make_config(config, folder)
-    token = _mark(config)
-    started = DataFlowKernel(config)
+    started = DataFlowKernel(make_config(config, folder))
     patience = CLEANUP
     try:
         yield started
@@ -205,31 +214,7 @@ def kernel(config: Any, folder: Path) -> Iterator[Any]:
         patience = HASTE
         raise
     finally:
-        try:
-            _clean_up(started, patience)
-        finally:
-            _end_marked(token)
-
-
-def _mark(config: Any) -> str:
-    """Give what this kernel starts on this machine a mark in its environment."""
-    from parsl.providers import LocalProvider
-
-    token = secrets.token_hex(8)
-    for executor in config.executors:
-        provider = getattr(executor, "provider", None)
-        if isinstance(provider, LocalProvider):
-            provider.worker_init += f"\nexport {MARK}={token}"
-    return token
-
-
-def _end_marked(token: str) -> None:
-    """End what is left of a kernel here: a manager that was killed leaves processes that nobody else would end."""
-    wanted = f"{MARK}={token}".encode()
-    for entry in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):  # gone, or somebody else's
-            if wanted in entry.read_bytes().split(b"\0"):
-                os.kill(int(entry.parent.name), signal.SIGKILL)
+        _clean_up(started, patience)
 
 
 def _clean_up(started: Any, patience: float) -> None:

@@ -32,7 +32,7 @@ def config(folder):
     executor = HighThroughputExecutor(
         label="quick", address="127.0.0.1", loopback_address="127.0.0.1", max_workers_per_node=WORKERS,
         cores_per_worker=0.5, heartbeat_period=1, heartbeat_threshold=3, block_error_handler=False,
-        interchange_launch_cmd=parsl_config._interchange_command(),
+        interchange_launch_cmd=parsl_config._interchange_command(), launch_cmd=parsl_config._manager_command(),
         provider=LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1, launcher=SimpleLauncher(),
                                worker_init=parsl_config.worker_init(1)),
     )
