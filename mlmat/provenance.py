@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import hashlib
 import os
 import platform
 import secrets
@@ -57,6 +58,12 @@ def host() -> str:
 def here() -> str:
     """This process: host and process id."""
     return f"{host()}:{os.getpid()}"
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file of any size, as hexadecimal digits. Raises OSError."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def version_of(package: str) -> str | None:

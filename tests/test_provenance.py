@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 import time
@@ -50,3 +51,8 @@ Store(sys.argv[2]).start_run(provenance.new_run("ingest"))
     (arguments, directory) = store.sql("SELECT arguments, directory FROM run").iloc[0]
     assert r"caf\xe9.cif" in arguments
     assert directory is None or directory != directory
+
+
+def test_the_sha256_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"abc" * 1_000_000)
+    assert provenance.sha256(tmp_path / "x") == hashlib.sha256(b"abc" * 1_000_000).hexdigest()

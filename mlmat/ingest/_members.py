@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlmat import provenance
 from mlmat.container import Member, Options, Refused, container_for
 from mlmat.ingest._find import is_structure
 from mlmat.ingest._read import describe
@@ -63,7 +62,7 @@ def stream(path: str, column: str | None, limits: Limits) -> Iterator[Member | N
         yield Note(_count(container, path, options))
         yield from _named_apart(container.members(path, options), path)
     except Refused as refused:
-        yield Broken(str(refused), refused.outcome, sha256_of(path) if refused.final else "")
+        yield Broken(str(refused), refused.outcome, provenance.sha256(path) if refused.final else "")
     except OSError as error:
         yield Broken(describe(error), "unreadable", "")
 
@@ -85,10 +84,4 @@ def _named_apart(members: Iterator[Member], path: str) -> Iterator[Member | Note
         yield member if times == 1 else replace(member, name=f"{member.name}#{times}")
     yield Note(other=other)
     if not seen:
-        yield Broken(EMPTY, "unreadable", sha256_of(path))
-
-
-def sha256_of(path: str) -> str:
-    """SHA-256 of a file of any size. Raises OSError."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        yield Broken(EMPTY, "unreadable", provenance.sha256(path))

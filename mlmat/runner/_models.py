@@ -69,7 +69,7 @@ def resolve(text: str) -> Model:
     """
     if text in {_weights.UNTRAINED, str(_weights.untrained_path())}:
         path = _weights.resolve(_weights.UNTRAINED)
-        return Model(_weights.UNTRAINED, "untrained", path, _weights.sha256(path), path.stat().st_size)
+        return Model(_weights.UNTRAINED, "untrained", path, provenance.sha256(path), path.stat().st_size)
     known = {model.name: model for model in listing()}
     if text in known:
         return _verified(known[text]) if known[text].path else add(text)
@@ -78,7 +78,7 @@ def resolve(text: str) -> Model:
 
 def _verified(model: Model) -> Model:
     assert model.path is not None
-    if _weights.sha256(model.path) != model.sha256:
+    if provenance.sha256(model.path) != model.sha256:
         raise ModelError(f"{model.path} is not the file that was registered as {model.name}: add it again")
     return model
 
@@ -87,7 +87,7 @@ def _registered_file(text: str, known: dict[str, Model]) -> Model:
     path = _weights.resolve(text) if _looks_like_a_file(text) else None
     if path is None:
         raise ModelError(f"no model {text!r}; `mlmat models` lists them, `mlmat models add FILE` registers a file")
-    digest = _weights.sha256(path)
+    digest = provenance.sha256(path)
     for model in known.values():
         if model.sha256 == digest:
             return _verified(model)
@@ -131,7 +131,7 @@ def _install(name: str, kind: str, source: str, wanted: str | None, make: _weigh
 
     _weights.obtain(target, checked, again=True)
     trained_on, licence = FOUNDATION.get(name, ("", "")) if kind == "foundation" else ("", "")
-    size, digest = target.stat().st_size, _weights.sha256(target)
+    size, digest = target.stat().st_size, provenance.sha256(target)
     model = Model(name, kind, target, digest, size, trained_on, licence, source)
     about = {k: v for k, v in asdict(model).items() if k not in {"path", "name"}}
     about |= {"suffix": suffix, "added_at": provenance.now().isoformat()}
@@ -142,7 +142,7 @@ def _install(name: str, kind: str, source: str, wanted: str | None, make: _weigh
 def _check(part: Path, wanted: str | None, target: Path) -> None:
     if flaw := _weights.defect(part):
         raise ModelError(f"what came for {target.stem} {flaw}; it was removed")
-    found = _weights.sha256(part)
+    found = provenance.sha256(part)
     if wanted and found != wanted.lower():
         raise ModelError(f"SHA-256 of {target.stem} is {found}, not {wanted}; it was removed")
     if any(model.name == target.stem and model.sha256 != found for model in _cached()):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import shutil
 import sys
@@ -45,12 +44,6 @@ def resolve(model: str) -> Path:
     if model == UNTRAINED:
         return obtain(untrained_path(), _build_untrained)
     return obtain(cache_folder() / f"{model}.model", lambda part: fetch(model, part))
-
-
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def cache_folder() -> Path:

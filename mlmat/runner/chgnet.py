@@ -10,8 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mlmat import provenance
 from mlmat.errors import ModelError, RunnerError
-from mlmat.runner import _weights
 from mlmat.runner._base import Prepared
 from mlmat.runner._interatomic import COLUMNS, InteratomicRunner, checked, identity, require
 
@@ -79,7 +79,7 @@ class Runner(InteratomicRunner):
             settings=full,
             identity=identity(full),
             model_name=full["model"],
-            model_sha256=_weights.sha256(weights(full["model"])),
+            model_sha256=provenance.sha256(weights(full["model"])),
             dtype=full["dtype"],
             packages=("torch", "chgnet", "ase"),
         )

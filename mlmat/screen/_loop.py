@@ -222,12 +222,8 @@ class Screen:
             done, _ = wait(self._flight, timeout=left, return_when=FIRST_COMPLETED)
             for future in done:
                 self._flight.pop(future)
-                self._keep(future, journal)
-
-    def _keep(self, future: Future[list[bytes]], journal: Journal) -> None:
-        """Record what came back after a stop; what did not stays pending."""
-        if future.exception() is None:
-            self._record(future.result(), journal)
+                if future.exception() is None:
+                    self._record(future.result(), journal)
 
 
 def _meta(packed: bytes, name: str) -> dict[str, Any] | None:

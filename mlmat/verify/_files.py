@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmat import provenance
+from mlmat.store._asetables import FACE
 from mlmat.structure import from_row, structure_id
 from mlmat.verify._check import Check, judged
 
@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 #: Structures whose ids are computed again, at most; and how many at a time.
 MOST, CHUNK = 100_000, 2_000
 BACKUP = "put a backup in place of the store"
-_SOURCES = """
+_SOURCES = f"""
     SELECT path, bool_or(member IS NOT NULL) AS container, any_value(file_sha256) AS sha256,
         max(file_size) AS size, min(file_mtime_ns) AS mtime_ns
-    FROM source WHERE current AND path <> '-' AND NOT starts_with(path, 'asedb:')
+    FROM source WHERE current AND path <> '-' AND NOT starts_with(path, '{FACE}')
         AND (file_sha256 <> '' OR member IS NOT NULL) GROUP BY path ORDER BY path
 """
-
-
 #: Where a journal went into a copy of its store from before the run.
 NO_RUN = "results of no run"
 
@@ -95,15 +93,10 @@ def _state(row: dict[str, object]) -> str:
         if row["container"]:
             same = (now.st_size, now.st_mtime_ns) == (row["size"], row["mtime_ns"])
         else:
-            same = now.st_size == row["size"] and _sha256(path) == row["sha256"]
+            same = now.st_size == row["size"] and provenance.sha256(path) == row["sha256"]
     except OSError:
         return "gone"
     return "same" if same else "changed"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def leftovers(store: Store) -> Iterator[Check]:

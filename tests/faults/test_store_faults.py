@@ -17,37 +17,14 @@ import duckdb
 import pytest
 from faults.kills import journalled
 from faults.rooms import Room
-from faults.tools import chance, counted, finish, injected, start, until
+from faults.tools import CRYSTALS, SLOW, chance, counted, finish, injected, start, until
 
 from mlmat.store import Store, open_store
 
 HERE = Path(__file__)
-CRYSTALS = HERE.parents[2] / "examples" / "crystals"
 FIXTURE = HERE.parents[1] / "store" / "fixtures" / "store-0001.duckdb.gz"
 #: Seconds that the notebook stays.
 HOLD = float(os.environ.get("MLMAT_FAULT_HOLD", "25"))
-SLOW = """
-import time
-from mlmat.runner import WrappedAtomsRunner
-
-class Runner(WrappedAtomsRunner):
-    name, version, columns = "slow", "1", {"energy": "DOUBLE -- eV"}
-    batch_atoms = 8
-    def __init__(self, files=(), seconds=0.15):
-        super().__init__(files)
-        self.seconds = seconds
-    def run(self, atoms):
-        time.sleep(self.seconds)
-        return {"energy": -float(len(atoms))}
-"""
-
-
-@pytest.fixture(scope="session")
-def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with the 71 shipped crystals."""
-    db = tmp_path_factory.mktemp("ingested") / "s.duckdb"
-    finish("ingest", CRYSTALS, "--db", db)
-    return db
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from faults.tools import chance, counted, finish, injected, marked, start, until
 
 from mlmat.store import Store, open_store
 
-CRYSTALS = Path(__file__).parents[2] / "examples" / "crystals"
 STRUCTURES = 71
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -161,13 +160,6 @@ SAID = {
 }
 #: What would take the driver along, or never end, in its own threads.
 NEEDS_A_PROCESS = {name for name, (kind, _) in SAID.items() if kind in ("WorkerLost", "TimeLimit")} | {"memory"}
-
-
-@pytest.fixture(scope="module")
-def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    db = tmp_path_factory.mktemp("ingested") / "s.duckdb"
-    finish("ingest", CRYSTALS, "--db", db)
-    return db
 
 
 @pytest.fixture

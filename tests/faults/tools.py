@@ -19,6 +19,23 @@ from pathlib import Path
 
 from mlmat.store import Store
 
+#: The shipped crystals, 71 structures.
+CRYSTALS = Path(__file__).parents[2] / "examples" / "crystals"
+#: The text of a runner that takes its time.
+SLOW = """
+import time
+from mlmat.runner import WrappedAtomsRunner
+
+class Runner(WrappedAtomsRunner):
+    name, version, columns = "slow", "1", {"energy": "DOUBLE -- eV"}
+    batch_atoms = 8
+    def __init__(self, files=(), seconds=0.15):
+        super().__init__(files)
+        self.seconds = seconds
+    def run(self, atoms):
+        time.sleep(self.seconds)
+        return {"energy": -float(len(atoms))}
+"""
 #: Set on a command, it is found again on everything that the command has started.
 MARK = "MLMAT_FAULT_MARK"
 

@@ -11,25 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-from faults.tools import counted, finish, start, until
+from faults.tools import CRYSTALS, SLOW, counted, finish, start, until
 
 from mlmat.store import Store, open_store
 
-CRYSTALS = Path(__file__).parent.parent.parent / "examples" / "crystals"
-SLOW = """
-import time
-from mlmat.runner import WrappedAtomsRunner
-
-class Runner(WrappedAtomsRunner):
-    name, version, columns = "slow", "1", {"energy": "DOUBLE -- eV"}
-    batch_atoms = 8
-    def __init__(self, files=(), seconds=0.15):
-        super().__init__(files)
-        self.seconds = seconds
-    def run(self, atoms):
-        time.sleep(self.seconds)
-        return {"energy": -float(len(atoms))}
-"""
 DEADLY = """
 import ctypes, os
 from mlmat.runner import WrappedAtomsRunner

@@ -17,8 +17,8 @@ from ase.optimize import FIRE
 from ase.spacegroup import crystal
 from derivatives import force_and_stress
 
+from mlmat import provenance
 from mlmat.errors import RunnerError, UsageError
-from mlmat.runner import _weights
 from mlmat.runner.chgnet import Runner, weights
 
 pytest.importorskip("chgnet", reason="the extra chgnet is not installed: pip install 'mlmat[chgnet]'")
@@ -244,7 +244,7 @@ def test_prepare_settles_what_the_method_is():
         "optimizer": "FIRE",
     }
     assert (prepared.model_name, prepared.dtype) == ("chgnet-0.3.0", "float32")
-    assert prepared.model_sha256 == _weights.sha256(weights("chgnet-0.3.0"))
+    assert prepared.model_sha256 == provenance.sha256(weights("chgnet-0.3.0"))
     assert prepared.model_sha256 != Runner.prepare({"model": "chgnet-r2scan"}).model_sha256
     assert Runner.prepare({"batch_edges": 7, "device": "auto"}).identity == Runner.prepare({}).identity
 

@@ -17,6 +17,7 @@ from ase.filters import FrechetCellFilter
 from ase.optimize import FIRE, LBFGS, BFGSLineSearch, MDMin
 from derivatives import force_and_stress
 
+from mlmat import provenance
 from mlmat.errors import ModelError, RunnerError, UsageError
 from mlmat.runner import _models, _weights
 from mlmat.runner.mace import Runner
@@ -340,7 +341,7 @@ def test_prepare_settles_what_the_method_is(prepared):
     assert prepared.settings["batch_edges"] == 500
     assert prepared.identity == {"dtype": "float64", "relax": "none"}
     assert (prepared.model_name, prepared.dtype) == ("untrained", "float64")
-    assert prepared.model_sha256 == _weights.sha256(_weights.Path(prepared.settings["model"]))
+    assert prepared.model_sha256 == provenance.sha256(_weights.Path(prepared.settings["model"]))
     assert prepared.packages == ("torch", "mace-torch", "e3nn", "ase")
 
 
@@ -408,7 +409,7 @@ def test_preparing_again_is_quick_and_importing_needs_no_torch(prepared):
 def test_the_untrained_model_has_the_same_bytes_each_time(prepared, tmp_path):
     target = tmp_path / "again.model"
     subprocess.run([sys.executable, "-m", "mlmat.runner._untrained", str(target)], check=True)
-    assert _weights.sha256(target) == prepared.model_sha256
+    assert provenance.sha256(target) == prepared.model_sha256
 
 
 def test_one_load_serves_all_threads_and_dtypes_do_not_mix(prepared, monkeypatch):

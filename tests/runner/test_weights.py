@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import subprocess
 import sys
@@ -104,11 +103,6 @@ def test_a_file_that_is_no_model_is_refused_and_left_alone(tmp_path, cache, cont
         _weights.resolve(str(path))
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == content
-
-
-def test_sha256_is_the_files(tmp_path):
-    (tmp_path / "x").write_bytes(b"abc")
-    assert _weights.sha256(tmp_path / "x") == hashlib.sha256(b"abc").hexdigest()
 
 
 def test_the_cache_is_in_the_users_folder_unless_told_otherwise(monkeypatch, tmp_path):
