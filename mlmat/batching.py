@@ -61,15 +61,14 @@ class Batch:
 class Feed:
     """Pending structures as batches of a size that is learnt from what the last ones took."""
 
-    def __init__(self, store: Store, pending: pa.Table, batch_atoms: int) -> None:
+    def __init__(self, store: Store, pending: pa.Table, first_atoms: float) -> None:
         self._store = store
         self._ids: list[str] = pending["structure_id"].to_pylist()
         self._sites: list[int] = pending["nsites"].to_pylist()
         self._at = 0
         self._ahead_from = 0
         self._ahead: pa.Table | None = None
-        # Small at first: a relaxation may take minutes, and nobody knows yet.
-        self.atoms_per_batch = max(1.0, batch_atoms / 10)
+        self.atoms_per_batch = first_atoms
         self._later: deque[Batch] = deque()
 
     def __bool__(self) -> bool:
@@ -117,4 +116,4 @@ class Feed:
             return
         fitting = sum(batch.sites) * BATCH_SECONDS / seconds
         # At most doubled each time: the first batches pay for loading the model or meet easy structures.
-        self.atoms_per_batch = max(1.0, min(fitting, self.atoms_per_batch * 2))
+        self.atoms_per_batch = max(1.0, min(fitting, max(self.atoms_per_batch, sum(batch.sites)) * 2))

@@ -82,7 +82,10 @@ def _outcomes(
         note.begin(first, len(together))
         found = list(outcomes_of(runner, together, Path(ticket.scratch)))
         note.end()
-        yield from found
+        for outcome in found:
+            if outcome.error_class == "MemoryError" and ticket.memory_limit:
+                outcome.error_message = f"needs more than {ticket.memory_limit / 1e9:g} GB of memory (--memory-limit)"
+            yield outcome
 
 
 if __name__ == "__main__":

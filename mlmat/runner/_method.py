@@ -34,6 +34,8 @@ class Plan:
         make(cls, dict(self.prepared.settings))
         self.runner = table_name(name_of(cls, reference))
         self.batch_atoms = cls.batch_atoms
+        # Of a runner that takes its structures one by one, one at first: a relaxation may take hours, nobody knows yet.
+        self.first_atoms = 1.0 if cls.run_batch is WrappedAtomsRunner.run_batch else cls.batch_atoms / 10
         self.recipe: Recipe = recipe_of(reference, dict(self.prepared.settings), source)
         self.method = method_row(self.runner, version_of(cls), self.prepared)
 

@@ -41,4 +41,5 @@ class Note:
     def text(self) -> str:
         """What was written behind it."""
         self.file.seek(_AT.size)
-        return self.file.read().decode(errors="replace")
+        text = self.file.read().decode(errors="replace")
+        return text.partition("\nExtension modules:")[0]  # a list of all that is loaded

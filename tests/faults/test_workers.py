@@ -142,7 +142,7 @@ SAID = {
     "KeyboardInterrupt": ("WorkerLost", "SIGINT"),
     "unpicklable": ("Unpicklable", "two arguments"),
     "recursion": ("RecursionError", "maximum recursion depth"),
-    "memory": ("MemoryError", "MemoryError"),
+    "memory": ("MemoryError", "needs more than 8 GB"),
     "NaN": ("BadRow", "energy"),
     "infinite": ("BadRow", "energy"),
     "shape": ("BadRow", "forces"),

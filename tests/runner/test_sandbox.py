@@ -146,7 +146,7 @@ def test_a_time_limit_is_for_each_structure(runners, tmp_path):
 
 def test_a_memory_limit_makes_a_row(runners, tmp_path):
     rows = results(recipe(runners, "bytearray(4 << 30)"), tmp_path, memory_limit=2_000_000_000)
-    assert_only_gold_failed(rows, "MemoryError", "MemoryError")
+    assert_only_gold_failed(rows, "MemoryError", "needs more than 2 GB of memory (--memory-limit)")
 
 
 def test_what_was_sent_before_a_crash_is_not_computed_again(runners, tmp_path):
