@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlmat.export import Export
+    from mlmat.imports import Report as Imported
     from mlmat.ingest import Report
     from mlmat.screen import Summary
 
@@ -49,6 +50,17 @@ class Workbench(Store):
 
         with bar("ingest", "file") as progress:
             return ingest(self, paths, **{"progress": progress} | options)
+
+    def import_results(self, file: str | os.PathLike[str], method: str, **options: Any) -> Imported:
+        """Read energies that were computed elsewhere, as `mlmat import-results` does.
+
+        method: their name; options as in `mlmat.imports.import_results`. Raises ReadError, UsageError.
+        """
+        from mlmat.imports import import_results
+        from mlmat.report import bar
+
+        with bar("import", "row") as progress:
+            return import_results(self, file, method, **{"told": progress(0)} | options)
 
     def screen(self, runner: str, settings: Mapping[str, Any] | None = None, **options: Any) -> Summary:
         """Compute what has no result yet, as `mlmat screen` does; options as in `mlmat.screen.screen`.

@@ -13,8 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "mlmat").rglob("*.py"))
-#: Come with mace-torch, which needs them.
-BROUGHT_ALONG = {"e3nn", "matscipy"}
+#: Come with mace-torch and pymatgen, which need them.
+BROUGHT_ALONG = {"e3nn", "matscipy", "scipy"}
 HEAVY = {"torch", "mace", "e3nn", "parsl", "pandas", "pymatgen", "ase", "spglib", "gemmi", "pyarrow", "duckdb"}
 #: Imported only by workers, which need torch anyway.
 WORKERS_ONLY = {"_potential.py", "_graph.py", "_relax.py", "_chgnet.py"}
@@ -42,11 +42,13 @@ def imported(tree: ast.AST, *, top: bool) -> set[str]:
 def test_every_import_is_a_declared_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = [text for name, texts in project["optional-dependencies"].items() if name != "dev" for text in texts]
-    names = {re.match(r"[\w-]+", text)[0].lower() for text in project["dependencies"] + extras}
+    names = {re.match(r"[\w-]+", text)[0].lower().replace("_", "-") for text in project["dependencies"] + extras}
     owners = metadata.packages_distributions()
     used = {name for module in MODULES for name in imported(ast.parse(module.read_text()), top=False)}
     outside = used - set(sys.stdlib_module_names) - {"mlmat"} - BROUGHT_ALONG
-    undeclared = {name for name in outside if not names & {owner.lower() for owner in owners.get(name, [name])}}
+    undeclared = {
+        name for name in outside if not names & {owner.lower().replace("_", "-") for owner in owners.get(name, [name])}
+    }
     assert not undeclared
 
 

@@ -91,3 +91,12 @@ def test_a_notebook_shows_counts_and_pictures(bench: Workbench) -> None:
     assert "emt" in text
     picture = bench.picture(key)._repr_png_()
     assert picture.startswith(b"\x89PNG")
+
+
+def test_results_from_elsewhere(bench: Workbench, tmp_path: Path) -> None:
+    (tmp_path / "e.csv").write_text("id,formula,energy\n7,NaN,-9.6\n")
+    assert bench.import_results(tmp_path / "e.csv", "PBE").taken == 1
+    assert bench.reduce("imports")["external_id"].tolist() == ["7"]
+    (result,) = bench.arrow("SELECT result_id::VARCHAR AS id FROM result")["id"].to_pylist()
+    assert bench.show(result)["results"][0]["came_with"] == str(tmp_path / "e.csv")
+    assert [check for check in bench.violations() if check[1]] == []

@@ -14,12 +14,15 @@ from mlmat.output import tell
 _EXAMPLE = """mlmat ingest structures/ more/*.cif.gz --db screening.duckdb
 mlmat ingest crystals.zip old.db relaxed.traj
 mlmat ingest dataset.csv --column cif
+mlmat ingest structures/ --references elements
 curl https://example.org/x.cif | mlmat ingest -
 mlmat sql "SELECT structure_id FROM source WHERE TRY_CAST(key_values['gap'] AS DOUBLE) > 3"   what it brought along"""
 
 
 @click.command(cls=Examples, example=_EXAMPLE)
-@click.argument("paths", nargs=-1, required=True)
+@click.argument("paths", nargs=-1)
+@click.option("--references", multiple=True, metavar="NAME",
+              help="Crystals to compare with: elements (shipped), or mp:Li-Fe-P-O (Materials Project).")  # fmt: skip
 @click.option("--again", is_flag=True, help="Read files that have not changed, too.")
 @click.option("--column", metavar="NAME", help="Read tables (CSV, TSV, Parquet, JSON Lines): structures are in NAME.")
 @click.option("--stdin-name", metavar="FILE", help="With -: the file name that standard input would have.")
@@ -30,6 +33,7 @@ mlmat sql "SELECT structure_id FROM source WHERE TRY_CAST(key_values['gap'] AS D
 @database
 def ingest(
     paths: tuple[str, ...],
+    references: tuple[str, ...],
     db: Path,
     again: bool,
     column: str | None,
@@ -49,7 +53,12 @@ def ingest(
     `source.key_values` (and `mlmat reduce key_value`), energies and forces as results of a method named after the
     file (`mlmat reduce imported`). Files that have not changed since are not read again. Exit code 1 when nothing of
     what was named is a crystal.
+
+    --references elements adds the low-energy polymorphs of 88 elements, so that formation energies and hulls have their
+    end members by every method; mp:Li-Fe-P-O fetches the entries of a system with mp-api (pip install 'mlmat[mp]') and
+    the key in $MP_API_KEY.
     """
+    from mlmat import references as known
     from mlmat.ingest import find_files
     from mlmat.ingest import ingest as run
     from mlmat.reader import Limits
@@ -57,11 +66,14 @@ def ingest(
 
     if stdin_name and "-" not in paths:
         raise click.UsageError("--stdin-name names standard input, but the path - is not among those to read.")
+    if not paths and not references:
+        raise click.UsageError("Give a file or folder to read, or --references.")
+    known.check(references)
     find_files(paths, column)  # a mistyped path should not leave an empty store behind
     store = open_store(db, create=True)
     with bar("ingest", "file") as progress:
         report = run(
-            store, paths, again=again, column=column, stdin_name=stdin_name, processes=processes,
+            store, paths, references=references, again=again, column=column, stdin_name=stdin_name, processes=processes,
             time_limit=time_limit, limits=Limits(max_sites=max_sites), progress=progress,
         )  # fmt: skip
     tell(ingest_lines(report, db))

@@ -46,7 +46,8 @@ NICE = 5
     help="Memory for each worker's computation (not with threads, nor on a GPU).",
 )
 @click.option("--retry-failed", is_flag=True, help="Take structures whose only results are failures, too.")
-@click.option("--of", metavar="METHOD", help="Take the structures that this method returned (relaxed ones).")
+@click.option("--of", metavar="METHOD",
+              help="Take structures that this method returned, or that came with its results.")  # fmt: skip
 @click.option("--include-flagged", is_flag=True, help="Take flagged structures, too.")
 @database
 def screen(runner: str, settings: tuple[str, ...], config: str, db: Path, **selection: Any) -> None:

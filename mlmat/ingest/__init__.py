@@ -22,6 +22,7 @@ from mlmat.ingest._work import HEAVY, Work, in_order, problem_of, weight
 from mlmat.isolation import Lost, isolated_map
 from mlmat.provenance import clean
 from mlmat.reader import Limits
+from mlmat.references import files as files_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -66,6 +67,7 @@ def ingest(
     store: Store,
     paths: Iterable[str | os.PathLike[str]],
     *,
+    references: Iterable[str] = (),
     again: bool = False,
     processes: int | None = None,
     time_limit: float = 60.0,
@@ -77,14 +79,15 @@ def ingest(
 ) -> Report:
     """Read files, folders (recursively) and globs into a store; every block gets a row with its outcome.
 
-    again: read unchanged files too; time_limit: seconds for one file, or one member of a container; column: the column
-    of tables that holds structures; the path `-` is read from stdin, as a file called stdin_name; progress(total) gives
-    a callable that is told how many were done, and with `more=` how many more have turned up. Raises ReadError for a
-    path that does not exist, before anything is read.
+    references: crystals to compare with, as `mlmat.references.files` takes them; again: read unchanged files too;
+    time_limit: seconds for one file, or one member of a container; column: the column of tables that holds structures;
+    the path `-` is read from stdin, as a file called stdin_name; progress(total) gives a callable that is told how many
+    were done, and with `more=` how many more have turned up. Raises ReadError for a path that does not exist, and for
+    references that cannot be had, before anything is read.
     """
     start = time.monotonic()
     limits = limits or Limits()
-    found = find_files(paths, column)
+    found = find_files([*paths, *files_of(references, store.folder / "references")], column)
     report = Report(files=len(found.files), other=found.other)
     changed = found.files if again else _changed(store, found.files, column)
     report.unchanged = len(found.files) - len(changed)

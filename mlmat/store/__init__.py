@@ -12,17 +12,17 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from mlmat.errors import StoreLocked
-from mlmat.store import _drivers, _imported, _journal, _results, _schema, _structures
+from mlmat.store import _drivers, _imported, _imports, _journal, _mixtures, _results, _schema, _structures
 from mlmat.store._bounds import Bounds
 from mlmat.store._columns import runner_name
 from mlmat.store._journal import Journal
-from mlmat.store._opening import Opening
 from mlmat.store._reading import Reading, answered, to_pandas
 from mlmat.store._results import Unmergeable
+from mlmat.store._stability import Stability
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import duckdb
@@ -37,7 +37,7 @@ __all__ = ["Journal", "Store", "open_store"]
 MERGE_BYTES = 16_000_000
 
 
-class Store(Opening, Reading):
+class Store(Stability, Reading):
     """One store file. Every method opens it, does one thing and closes it again.
 
     Energies in eV, lengths in Å; units of every column: `mlmat sql "DESCRIBE …"` and the column comments.
@@ -153,10 +153,48 @@ class Store(Opening, Reading):
         Raises QueryError.
         """
         limits = Bounds(**bounds)
+        self._before(statement)
         with self._writing(bounds=limits) as con:
             if run is not None:
                 _results.add_row(con, "run", run)
-            return limits.run(con, lambda: to_pandas(answered(con.execute(statement))))
+            found = limits.run(con, lambda: to_pandas(answered(con.execute(statement))))
+            if run is not None:
+                _results.end_run(con, run["run_id"], "finished")
+            return found
+
+    # -- importing -------------------------------------------------------------------------------
+
+    def start_import(self, run: Mapping[str, Any], method: Mapping[str, Any]) -> None:
+        """Register a run of `import-results` and its method. Raises UsageError where its name means another one."""
+        with self._writing() as con:
+            _imports.add_method(con, method)
+            _results.add_row(con, "run", run)
+
+    def add_imports(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+        """Write rows of a file of results in one transaction, as `_imports.add` does; how many became what."""
+        with self._writing() as con:
+            return _imports.add(con, rows)
+
+    def forget_imports(self, method_id: str, path: str, run_id: str) -> int:
+        """Rows of a file that a whole import of it did not meet count no more; the number of results among them."""
+        with self._writing() as con:
+            return _imports.forget(con, method_id, path, run_id)
+
+    # -- mixing ----------------------------------------------------------------------------------
+
+    def mix(self, name: str, methods: Sequence[str]) -> str:
+        """Show the results of several methods in one hull, as a method of this name; its id. Raises UsageError.
+
+        methods: names or ids; of a structure that several of them have computed, the first one counts. Their energies
+        must be on one scale: mlmat cannot tell whether they are.
+        """
+        with self._writing() as con:
+            return _mixtures.put(con, name, methods)
+
+    def unmix(self, name: str) -> None:
+        """Forget a mixture; the results of its methods stay. Raises UsageError."""
+        with self._writing() as con:
+            _mixtures.drop(con, name)
 
     # -- screening -------------------------------------------------------------------------------
 
@@ -183,6 +221,8 @@ class Store(Opening, Reading):
         """Say how a run ended: finished, stopped or failed. Raises StoreLocked."""
         with self._writing(timeout) as con:
             _results.end_run(con, run_id, outcome)
+        if outcome == "finished":
+            self._after_run(run_id)
 
     @staticmethod
     def table_name(runner: str) -> str:

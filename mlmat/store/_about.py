@@ -22,7 +22,10 @@ _RESULTS = """
         r.result_id IN (SELECT result_id FROM current_result) AS is_current,
         (SELECT min(p.structure_id) FROM produced AS p
          WHERE p.result_id = r.result_id AND p.role = 'relaxed') AS relaxed_id,
-        (SELECT any_value(own.path) FROM source AS own WHERE own.source_id = r.source_id) AS came_with
+        coalesce(
+            (SELECT any_value(own.path) FROM source AS own WHERE own.source_id = r.source_id),
+            (SELECT any_value(i.path) FROM import_row AS i WHERE i.result_id = r.result_id)
+        ) AS came_with
     FROM result AS r JOIN method AS m USING (method_id) LEFT JOIN run AS u USING (run_id)
     WHERE CASE WHEN $result::VARCHAR IS NULL THEN r.structure_id = $structure ELSE r.result_id = $result::UUID END
     ORDER BY r.result_id

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-TABLES = frozenset({"source", "structure", "method", "run", "result", "produced", "ase_row", "ase_metadata"})
+TABLES = frozenset(
+    {"source", "structure", "method", "run", "result", "produced", "ase_row", "ase_metadata"}
+    | {"entry", "import_row", "hull_row", "hull_system", "mixture", "same_crystal"}
+)
 #: Names that a runner cannot have: its view would hide one of ours, or of the reductions to come.
 RESERVED = TABLES | {
     "mlmat_schema",

@@ -37,6 +37,19 @@ CHECKS = {
     "structures that two blocks claim to be first": """
         SELECT structure_id FROM source WHERE current AND outcome = 'stored'
         GROUP BY structure_id HAVING count(*) > 1""",
+    "compositions without their result": """
+        SELECT result_id::VARCHAR FROM entry ANTI JOIN result USING (result_id)""",
+    "imported rows without their result": """
+        SELECT path || ': ' || place FROM import_row ANTI JOIN result USING (result_id) WHERE outcome = 'imported'""",
+    "imported rows that count, whose result does not": """
+        SELECT path || ': ' || place FROM import_row ANTI JOIN current_result USING (result_id)
+        WHERE current AND outcome = 'imported'""",
+    "imported rows whose structure is missing": """
+        SELECT path || ': ' || place FROM import_row ANTI JOIN structure USING (structure_id)
+        WHERE structure_id IS NOT NULL""",
+    "ids with two current energies of one imported method": """
+        SELECT external_id FROM import_row WHERE current AND outcome = 'imported'
+        GROUP BY method_id, external_id HAVING count(DISTINCT result_id) > 1""",
     "blocks of no run": "SELECT path FROM source ANTI JOIN run USING (run_id)",
     "texts that do not fit their SHA-256": """
         SELECT path FROM source WHERE content IS NOT NULL AND block_sha256 <> ''

@@ -1,15 +1,15 @@
-"""What a store answers: queries, reductions, structures. Nothing here writes."""
+"""What a store answers: queries, reductions, structures. Nothing here writes, but `_before`: see `_stability`."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import QueryError, StoreError
-from mlmat.store import _about, _consistency, _results, _structures
+from mlmat.store import _about, _consistency, _imports, _results, _structures
 from mlmat.store._bounds import Bounds, interruptible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -35,6 +35,9 @@ class Reading:
     def _reading(self, bounds: Bounds | None = None) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         raise NotImplementedError
 
+    def _before(self, query: str) -> None:
+        raise NotImplementedError
+
     def sql(self, query: str, parameters: Any = None, **bounds: Any) -> pd.DataFrame:
         """The result of a read-only query as a DataFrame. Raises QueryError.
 
@@ -43,12 +46,14 @@ class Reading:
         files and change settings, as a DuckDB shell may. One long call of a function inside SQL is not interrupted.
         """
         limits = Bounds(**bounds)
+        self._before(query)
         with self._reading(limits) as con:
             return limits.run(con, lambda: to_pandas(limits.frame(con, answered(con.sql(query, params=parameters)))))
 
     def arrow(self, query: str, parameters: Any = None, **bounds: Any) -> pa.Table:
         """The result of a read-only query as an Arrow table; bounds as in `sql`. Raises QueryError."""
         limits = Bounds(**bounds)
+        self._before(query)
         with self._reading(limits) as con:
             return limits.run(con, lambda: limits.table(answered(con.sql(query, params=parameters))))
 
@@ -67,12 +72,14 @@ class Reading:
 
     def reduce(self, name: str) -> pd.DataFrame:
         """A reduction (a view: `ranking`, `failures`, a runner's name, …) as a DataFrame. Raises StoreError."""
+        self._before(f"FROM {name}")
         with self._reading() as con:
             query = f"SELECT * FROM {_results.check_reduction(con, name)}"
             return interruptible(con, lambda: to_pandas(con.execute(query)))
 
     def reduce_arrow(self, name: str) -> pa.Table:
         """A reduction as an Arrow table. Raises StoreError."""
+        self._before(f"FROM {name}")
         with self._reading() as con:
             query = f"SELECT * FROM {_results.check_reduction(con, name)}"
             table: pa.Table = interruptible(con, lambda: con.sql(query).to_arrow_table())
@@ -127,6 +134,11 @@ class Reading:
         """Cell, positions and species of structures as an Arrow table, in the order of ids."""
         with self._reading() as con:
             return _structures.geometry(con, ids)
+
+    def cells(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """Elements, their ratios and the number of atoms of the structures among these ids, by id."""
+        with self._reading() as con:
+            return _imports.cells(con, ids)
 
     def show(self, some_id: str) -> dict[str, Any]:
         """All there is about one structure, or about one result by its id. Raises StoreError for an unknown id."""

@@ -87,11 +87,13 @@ def pending(
 
     Ids are hashes: the first ones are a fair sample, so that rate and ETA hold for the rest.
 
-    where: SQL condition over `structure` and `source`; of: take the structures that this method returned, instead of
-    those that came from files; retry_failed: take those whose only results are failures too.
+    where: SQL condition over `structure` and `source`; of: take the structures that this method returned, or that came
+    with its imported results, instead of those that came from files; retry_failed: take those whose only results are
+    failures too.
     """
     origin = (
-        "SELECT structure_id FROM produced SEMI JOIN current_result USING (result_id) WHERE method_id = $of"
+        "SELECT structure_id FROM produced SEMI JOIN current_result USING (result_id) WHERE method_id = $of "
+        "UNION SELECT structure_id FROM import_row WHERE method_id = $of AND current AND structure_id IS NOT NULL"
         if of
         else f"SELECT structure_id FROM source WHERE current AND outcome IN ({outcomes(include_flagged)})"
     )

@@ -28,10 +28,17 @@ ancestor AS (
     SELECT line.structure_id, origin.* EXCLUDE (structure_id)
     FROM line
     JOIN origin ON origin.structure_id = line.ancestor_id
+),
+imported AS (
+    -- Several files may say the same.
+    SELECT result_id, path, place, parser, file_sha256
+    FROM import_row
+    WHERE result_id IS NOT NULL
+    QUALIFY row_number() OVER (PARTITION BY result_id ORDER BY current DESC, run_id) = 1
 )
 SELECT
     r.structure_id,
-    s.chemical_formula_reduced AS formula,
+    coalesce(s.chemical_formula_reduced, e.chemical_formula_reduced) AS formula,
     r.status,
     r.energy,
     m.method,
@@ -40,12 +47,12 @@ SELECT
     m.dtype,
     m.runner,
     m.runner_version,
-    coalesce(own.path, a.path, b.path) AS path,
-    coalesce(own.member, a.member, b.member) AS member,
-    coalesce(own.block, a.block, b.block) AS block,
-    coalesce(own.parser, a.parser, b.parser) AS parser,
-    coalesce(own.file_sha256, a.file_sha256, b.file_sha256) AS file_sha256,
-    CASE WHEN own.path IS NULL AND a.path IS NULL THEN parent.parent_id END AS parent_id,
+    coalesce(own.path, i.path, a.path, b.path) AS path,
+    CASE WHEN i.path IS NULL THEN coalesce(own.member, a.member, b.member) END AS member,
+    CASE WHEN i.path IS NULL THEN coalesce(own.block, a.block, b.block) ELSE i.place END AS block,
+    coalesce(own.parser, i.parser, a.parser, b.parser) AS parser,
+    coalesce(own.file_sha256, i.file_sha256, a.file_sha256, b.file_sha256) AS file_sha256,
+    CASE WHEN own.path IS NULL AND a.path IS NULL AND i.path IS NULL THEN parent.parent_id END AS parent_id,
     u.started_at AS run_started_at,
     u.user_name,
     u.arguments AS command,
@@ -66,6 +73,8 @@ FROM result AS r
 LEFT JOIN structure AS s USING (structure_id)
 LEFT JOIN method AS m USING (method_id)
 LEFT JOIN run AS u USING (run_id)
+LEFT JOIN entry AS e USING (result_id)
+LEFT JOIN imported AS i USING (result_id)
 LEFT JOIN source AS own ON own.source_id = r.source_id
 LEFT JOIN origin AS a ON a.structure_id = r.structure_id AND r.source_id IS NULL
 LEFT JOIN parent ON parent.structure_id = r.structure_id

@@ -12,6 +12,7 @@ import pytest
 
 import mlmat
 from mlmat.errors import StoreError
+from mlmat.imports import import_results
 from mlmat.ingest import ingest
 from mlmat.store import _schema
 from mlmat.store._connection import Database
@@ -34,12 +35,32 @@ def test_an_old_store_opens_with_all_that_is_in_it(fixture: Path, tmp_path: Path
     path = unpacked(fixture, tmp_path)
     store = mlmat.open(path)
     ranking = store.reduce("ranking")
-    assert sorted(ranking["formula"]) == ["Al", "AlN"]
-    assert store.sql("SELECT outcome FROM source ORDER BY ALL")["outcome"].tolist() == ["stored"] * 2 + ["unreadable"]
+    assert sorted(ranking[ranking["method"] == "emt"]["formula"]) == ["Al", "AlN"]
+    outcomes = store.sql("SELECT DISTINCT outcome FROM source WHERE outcome <> 'duplicate' ORDER BY ALL")["outcome"]
+    assert outcomes.tolist() == ["stored", "unreadable"]
+    assert [check for check in store.violations() if check[1]] == []
     assert store.sql("SELECT max(version) AS v FROM mlmat_schema")["v"][0] == _schema.newest()
     assert store.screen("mlmat.example_runner", config="threads").done == 0
     (tmp_path / "new.cif").write_text((Path(__file__).parents[2] / "examples/crystals/MgO.cif").read_text())
     assert ingest(store, [tmp_path / "new.cif"]).outcomes == {"stored": 1}
+
+
+def test_results_of_every_kind_outlive_their_migration(tmp_path: Path) -> None:
+    """Store 2 has two runners, a failure, a relaxed structure and two results that came with a file."""
+    store = mlmat.open(unpacked(FIXTURES[1], tmp_path))
+    phase = store.sql(
+        "SELECT method, external_id, formula, energy, nsites FROM phase ORDER BY method, external_id, energy"
+    )
+    assert phase[phase.method == "imported/dft.extxyz"][["external_id", "energy"]].values.tolist() == [
+        ["0", -29.5], ["1", -29.25]
+    ]  # fmt: skip
+    assert phase[phase.method == "quick"][["formula", "energy", "nsites"]].values.tolist() == [["Al", -16.0, 4.0]]
+    assert len(phase[phase.method == "emt"]) == 2
+    assert store.reduce("failures")["error_message"].tolist() == ["no nitrides"]
+    assert store.sql("SELECT DISTINCT correction FROM result")["correction"].isna().all()
+    (tmp_path / "e.csv").write_text("id,formula,energy\na,Al4,-15\n")
+    assert import_results(store, tmp_path / "e.csv", "PBE").outcomes == {"imported": 1}
+    assert len(store.reduce("phase")) == 6
 
 
 @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda path: path.name)
@@ -49,7 +70,7 @@ def test_a_migration_keeps_a_copy_that_opens(fixture: Path, tmp_path: Path) -> N
     mlmat.open(path)
     copy = tmp_path / f"{path.name}.schema-{int(fixture.name[6:10])}"
     assert copy.read_bytes() == before
-    assert mlmat.open(copy).sql("SELECT count(*) AS n FROM structure")["n"][0] == 2
+    assert mlmat.open(copy).sql("SELECT count(*) AS n FROM source")["n"][0] >= 3
 
 
 def test_without_room_for_a_copy_nothing_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

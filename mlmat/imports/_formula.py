@@ -1,0 +1,146 @@
+"""Formulas and numbers as tables of results give them: what is not exactly one is refused, never guessed."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from mlmat.imports._given import Wrong
+from mlmat.structure import reduced_formula
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_TOKEN = re.compile(r"\s*(?:([A-Z][a-z]?)|([(\[{])|([)\]}]))\s*(\d+\.?\d*|\.\d+)?")
+_PAIRS = {")": "(", "]": "[", "}": "{"}
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+#: A charge at the end of a formula: Li+, SO4 2-, [VO]2+, Fe+3.
+_CHARGE = re.compile(r"[+\-−⁺⁻]")
+_ION = re.compile(r"([A-Z][a-z]?)(?:(\d+\.?\d*|\.\d+)?([+-]))?(?:,spin=[^,]*)?")
+#: Half a unit of the last digit of mean oxidation states, as pymatgen writes them (Fe2.67+), in e.
+_ROUNDED = 0.005
+#: Fewest and most atoms of an element in a cell.
+_FEWEST, _MOST = 1e-6, 1e6
+#: Longest formula, in characters; an amount that is as good as a whole number.
+_LONGEST, _WHOLE = 2_000, 1e-6
+_HEAVY = ("D", "T")
+
+Amounts = dict[str, float]
+
+
+def amounts_of(given: Any, warnings: list[str]) -> Amounts:
+    """Atoms of each element in the cell, in alphabetical order, of a formula or of amounts by element. Raises Wrong."""
+    raw = _of_mapping(given) if isinstance(given, dict) else _of_text(given)
+    found: Amounts = {}
+    for symbol, amount in raw:
+        element = "H" if symbol in _HEAVY else _known(symbol)
+        found[element] = found.get(element, 0.0) + amount
+    if any(symbol in _HEAVY for symbol, _ in raw):
+        warnings.append("isotopes of hydrogen count as H")
+    kept = {element: _whole(_bounded(element, amount)) for element, amount in sorted(found.items()) if amount > 0}
+    if not kept:
+        raise Wrong(f"no atoms in its formula {given!s:.80}")
+    return kept
+
+
+def _known(symbol: str) -> str:
+    from ase.data import atomic_numbers
+
+    if not atomic_numbers.get(symbol):
+        raise Wrong(f"{symbol} is not an element")
+    return symbol
+
+
+def _bounded(element: str, amount: float) -> float:
+    if not _FEWEST <= amount <= _MOST:
+        raise Wrong(f"{amount:.3g} atoms of {element} in its formula")
+    return amount
+
+
+def _whole(amount: float) -> float:
+    return float(round(amount)) if abs(amount - round(amount)) < _WHOLE and round(amount) else amount
+
+
+def _of_mapping(given: dict[Any, Any]) -> list[tuple[str, float]]:
+    """Amounts by element, or by ion where all charges cancel."""
+    found, charge, rounded = [], 0.0, 0.0
+    for name, amount in given.items():
+        ion = _ION.fullmatch(str(name))
+        if ion is None:
+            raise Wrong(f"{name!s:.40} is not an element")
+        n = number(amount, f"the amount of {name}")
+        if n < 0:
+            raise Wrong(f"a negative amount of {name}")
+        found.append((ion[1], n))
+        if ion[3]:
+            charge += n * float(ion[2] or 1) * (-1 if ion[3] == "-" else 1)
+            rounded += n if "." in (ion[2] or "") else 0.0
+    if abs(charge) > _WHOLE + _ROUNDED * rounded:
+        raise Wrong(f"its composition has a charge of {charge:+g} e")
+    return found
+
+
+def _of_text(given: Any) -> list[tuple[str, float]]:
+    if given is None or (isinstance(given, str) and not given.strip()):
+        raise Wrong("no formula")
+    if not isinstance(given, str):
+        hint = " (sodium nitride is the text NaN, not a missing value)" if given != given else ""
+        raise Wrong(f"its formula is not a text: {given!s:.40}{hint}")
+    text = unicodedata.normalize("NFKC", given).strip()
+    if len(text) > _LONGEST:
+        raise Wrong(f"its formula is longer than {_LONGEST} characters")
+    if _CHARGE.search(text):
+        raise Wrong(f"its formula has a charge: {given:.80}")
+    return _parsed(text, given)
+
+
+def _parsed(text: str, given: str) -> list[tuple[str, float]]:
+    stack: list[tuple[str, list[tuple[str, float]]]] = [("", [])]
+    at = 0
+    while at < len(text):
+        token = _TOKEN.match(text, at)
+        if token is None or (token[2] and token[4]):
+            raise Wrong(f"not a formula: {given:.80}")
+        times = float(token[4]) if token[4] else 1.0
+        if token[1]:
+            stack[-1][1].append((token[1], times))
+        elif token[2]:
+            stack.append((token[2], []))
+        elif stack[-1][0] != _PAIRS[token[3]]:
+            raise Wrong(f"its brackets do not match: {given:.80}")
+        else:
+            inner = stack.pop()[1]
+            stack[-1][1].extend((symbol, times * amount) for symbol, amount in inner)
+        at = token.end()
+    if len(stack) > 1:
+        raise Wrong(f"its brackets do not match: {given:.80}")
+    return stack[0][1]
+
+
+def number(value: Any, name: str) -> float:
+    """A finite number, or the text of one. Raises Wrong."""
+    if isinstance(value, bool) or value is None or (isinstance(value, str) and not value.strip()):
+        raise Wrong(f"no number for {name}" if value is None or isinstance(value, str) else f"{name} is {value}")
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        raise Wrong(f"{name} is not a number: {value.strip():.40}")
+    try:
+        found = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise Wrong(f"{name} is not a number: {value!s:.40}") from None
+    if not isfinite(found):
+        raise Wrong(f"{name} is not a finite number: {value!s:.40}")
+    return found
+
+
+def reduced(amounts: Mapping[str, float]) -> str:
+    """OPTIMADE's reduced formula, in alphabetical order; fractional amounts stay as they are."""
+    if all(amount == int(amount) for amount in amounts.values()):
+        return reduced_formula({element: int(amount) for element, amount in amounts.items()})
+    return written(amounts)
+
+
+def written(amounts: Mapping[str, float]) -> str:
+    """The formula of a cell, in alphabetical order."""
+    return "".join(f"{element}{amount:.6g}" if amount != 1 else element for element, amount in sorted(amounts.items()))

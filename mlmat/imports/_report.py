@@ -1,0 +1,49 @@
+"""The summary of an import, for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from mlmat.imports import Report
+
+_WORDS = {
+    "imported": "imported",
+    "replaced": "replaced what the store had under their ids",
+    "unchanged": "in the store already, unchanged",
+    "duplicate": "say the same as another row of the file",
+    "refused": "refused",
+}
+
+
+def lines(report: Report, file: str, method: str, db: Path) -> Iterator[str]:
+    """How many rows of a file became what, why some were refused, and what else is worth knowing."""
+    total = sum(report.outcomes.values())
+    yield f"{_count(total, 'row')} of {file} read into {db} as {method} in {report.seconds:.1f} s"
+    for outcome, words in _WORDS.items():
+        if count := report.outcomes[outcome]:
+            yield f"  {count:8,} {words}"
+    if report.gone:
+        yield f"  {_count(report.gone, 'result')} of an earlier import of it {_are(report.gone)} not in it any more"
+    if report.structures:
+        yield f"  {_count(report.structures, 'new structure')} came along (mlmat screen --of {method!r} computes them)"
+    if report.unused:
+        yield f"  columns that are not used: {', '.join(report.unused):.200}"
+    for warning, count in report.warnings.most_common(3):
+        yield f"  accepted, {_count(count, 'row')}: {warning}"
+    yield from (f"refused: {line}" for line in report.refused)
+    if report.problem:
+        yield f"not read, or not to its end: {report.problem}"
+    if report.outcomes["refused"] > len(report.refused) or report.outcomes["duplicate"]:
+        yield "every row and why: mlmat reduce imports"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

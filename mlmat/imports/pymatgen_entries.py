@@ -1,0 +1,142 @@
+"""Computed entries of pymatgen as JSON: a list of them, an object that holds one, or one in each line.
+
+An entry is told by its keys: `composition` and `energy`. What `@module` and `@class` name is never imported.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmat.container import bare_name, unpacked
+from mlmat.container._compressed import opened
+from mlmat.imports._formula import number
+from mlmat.imports._given import Given, Lost, Unused, Wrong
+from mlmat.reader._json import LINES, documents
+from mlmat.reader._verdict import NotACrystal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mlmat.reader import Limits
+
+FORMAT = "JSON of pymatgen's entries (.json, .jsonl)"
+PATTERNS = ("*.json", "*.jsonl", "*.ndjson")
+VERSION = 1
+#: Keys that name an entry, the first one that is there.
+_NAMES = ("entry_id", "material_id", "task_id")
+#: How deep entries may lie in lists and objects.
+_DEPTH = 3
+#: Largest difference in eV between a correction and the adjustments that it is made of.
+_SAME = 1e-4
+
+
+def rows(path: str, limits: Limits) -> Iterator[Given | Lost | Unused]:
+    """The entries of a file, numbered from 1, or by their lines. Raises Wrong."""
+    lines = bare_name(path).lower().endswith(LINES)
+    any_entry = False
+    for one in _of_lines(path, limits) if lines else _of_document(path, limits):
+        any_entry = any_entry or isinstance(one, Given)
+        yield one
+    if not any_entry:
+        raise Wrong("no entries in it: objects with composition and energy are looked for")
+
+
+def _of_document(path: str, limits: Limits) -> Iterator[Given | Lost]:
+    with Path(path).open("rb") as file:
+        data = file.read(limits.max_bytes + 1)
+    if len(data) > limits.max_bytes:
+        raise Wrong(f"too large: more than {limits.max_bytes / 2**20:.6g} MiB; give entries one in each line (.jsonl)")
+    values = _values(bare_name(path), unpacked(data, limits.max_bytes))
+    for count, (value, name) in enumerate(values, 1):
+        yield _taken(f"entry {count}", name, value)
+
+
+def _of_lines(path: str, limits: Limits) -> Iterator[Given | Lost]:
+    with closing(opened(path)) as stream:
+        for number, line in enumerate(iter(lambda: stream.readline(limits.max_bytes + 1), b""), 1):
+            if len(line) > limits.max_bytes:
+                raise Wrong(f"line {number} is too large: more than {limits.max_bytes / 2**20:.6g} MiB")
+            if line.strip():
+                yield from _of_line(f"line {number}", line)
+
+
+def _of_line(place: str, line: bytes) -> Iterator[Given | Lost]:
+    try:
+        found = list(_values("line.json", line))
+    except NotACrystal as error:
+        yield Lost(place, str(error))
+        return
+    for count, (value, name) in enumerate(found, 1):
+        yield _taken(place if len(found) == 1 else f"{place} entry {count}", name, value)
+
+
+def _values(name: str, data: bytes) -> Iterator[tuple[Any, str]]:
+    """What stands where entries are looked for, with its name. Raises NotACrystal."""
+    for document in documents(name, data):
+        if isinstance(document, NotACrystal):
+            raise document
+        yield from _entries(document.value, "", _DEPTH)
+
+
+def _taken(place: str, name: str, value: Any) -> Given | Lost:
+    return _given(place, name, value) if isinstance(value, dict) else Lost(place, "not an entry, but a value")
+
+
+def _is_entry(value: Any) -> bool:
+    return isinstance(value, dict) and ("composition" in value or "energy" in value) and "sites" not in value
+
+
+def _entries(value: Any, name: str, depth: int) -> Iterator[tuple[Any, str]]:
+    """The entries below a value, with the key that each stands under; what stands in a list beside them, too."""
+    if _is_entry(value):
+        yield value, name
+    elif isinstance(value, dict) and depth:
+        for key, child in value.items():
+            if isinstance(child, dict | list):
+                yield from _entries(child, "" if isinstance(child, list) else key, depth - 1)
+    elif isinstance(value, list) and depth:
+        for child in value:
+            found = list(_entries(child, "", depth - 1))
+            yield from found or [(child, "")]
+
+
+def _given(place: str, name: str, entry: dict[str, Any]) -> Given:
+    warnings: list[str] = []
+    data = entry.get("data") if isinstance(entry.get("data"), dict) else {}
+    names = [source[key] for source in (entry, data or {}) for key in _NAMES if source.get(key)]
+    return Given(
+        place=place,
+        external_id=(names or [name])[0] or None,
+        composition=entry.get("composition"),
+        energy=entry.get("energy"),
+        correction=_correction(entry, warnings),
+        structure=entry.get("structure"),
+        warnings=warnings,
+    )
+
+
+def _correction(entry: dict[str, Any], warnings: list[str]) -> Any:
+    """What is to be added to the energy: the sum of the adjustments, as pymatgen takes it, else the correction."""
+    said, listed = entry.get("correction"), entry.get("energy_adjustments")
+    if not isinstance(listed, list) or not listed:
+        return said
+    try:
+        total = sum(_adjustment(one) for one in listed)
+        differ = isinstance(said, int | float) and abs(said - total) > _SAME
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
+        return "unknown energy_adjustments" if said is None else said
+    if differ:
+        warnings.append(f"correction says {said:g} eV, its energy_adjustments sum up to {total:g} eV: these are taken")
+    return total
+
+
+def _adjustment(one: dict[str, Any]) -> float:
+    """One energy adjustment in eV; the kinds of pymatgen are told by their keys."""
+    if one.get("value") is not None:
+        return number(one["value"], "an energy adjustment")
+    atoms = number(one["n_atoms"], "n_atoms")
+    if "adj_per_atom" in one:
+        return atoms * number(one["adj_per_atom"], "adj_per_atom")
+    return atoms * number(one["adj_per_deg"], "adj_per_deg") * number(one["temp"], "temp")

@@ -1,0 +1,145 @@
+"""Energy above the convex hull: pure, no store and no files. All energies of one call must be of one method.
+
+pymatgen's PhaseDiagram does the geometry. Its number of facets explodes with the number of elements (minutes at ten);
+beyond MOST_ELEMENTS the same is found phase by phase, as a linear program: the mixture of least energy that has the
+composition. Both give the same numbers to rounding.
+"""
+
+from __future__ import annotations
+
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+#: Elements up to which PhaseDiagram is taken: always, and for more phases than a few.
+FEW_ELEMENTS, MOST_ELEMENTS, FEW_ASKED = 4, 6, 20
+#: Below this (eV/atom) a phase lies on the hull, and in a mixture (atomic fraction) it is none of the products.
+ZERO, NOTHING = 1e-10, 1e-8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Phase:
+    """What may lie on a hull. amounts: atoms of each element in the cell; energy: of the cell in eV."""
+
+    key: str
+    amounts: Mapping[str, float]
+    energy: float
+
+    @property
+    def atoms(self) -> float:
+        """Atoms in the cell."""
+        return sum(self.amounts.values())
+
+    @property
+    def energy_per_atom(self) -> float:
+        """In eV/atom."""
+        return self.energy / self.atoms
+
+    @property
+    def fractions(self) -> dict[str, float]:
+        """Atomic fraction of each element."""
+        atoms = self.atoms
+        return {element: amount / atoms for element, amount in self.amounts.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How far a phase lies above the hull (eV/atom, 0 on it), and the stable phases there: key to atomic fraction."""
+
+    e_above_hull: float
+    products: dict[str, float]
+
+
+def above_hull(asked: Sequence[Phase], competing: Sequence[Phase]) -> list[Verdict]:
+    """The verdict on each phase asked for, from the phases that compete with it: itself among them.
+
+    Raises ValueError when an element of those asked for has no pure phase among the competing ones.
+    """
+    elements = sorted({element for phase in asked for element in phase.amounts})
+    best = _best(competing, set(elements))
+    pure = {next(iter(phase.amounts)): phase.energy_per_atom for phase in best if len(phase.amounts) == 1}
+    missing = [element for element in elements if element not in pure]
+    if missing:
+        raise ValueError(f"no energy of the pure elements {', '.join(missing)}")
+    asked, best = [_formed(phase, pure) for phase in asked], [_formed(phase, pure) for phase in best]
+    mixtures = _mixtures(asked, best, elements)
+    return [_verdict(phase, mixture) for phase, mixture in zip(asked, mixtures, strict=True)]
+
+
+def _formed(phase: Phase, pure: Mapping[str, float]) -> Phase:
+    """The phase with its energy of formation: sums over total energies would cost digits, all electrons' above all."""
+    elements = sum(amount * pure[element] for element, amount in phase.amounts.items())
+    return Phase(phase.key, phase.amounts, phase.energy - elements)
+
+
+def _best(phases: Sequence[Phase], elements: set[str]) -> list[Phase]:
+    """The lowest phase of each composition of these elements: no other can lie on the hull."""
+    best: dict[tuple[tuple[str, float], ...], Phase] = {}
+    for phase in sorted(phases, key=lambda phase: (phase.energy_per_atom, phase.key)):
+        if elements.issuperset(phase.amounts):
+            best.setdefault(tuple((e, round(x, 8)) for e, x in sorted(phase.fractions.items())), phase)
+    return list(best.values())
+
+
+def _mixtures(asked: Sequence[Phase], best: list[Phase], elements: list[str]) -> list[dict[Phase, float]]:
+    from scipy.spatial import QhullError
+
+    if len(elements) == 1:
+        return [{best[0]: 1.0} for _ in asked]
+    if len(elements) <= FEW_ELEMENTS or (len(elements) <= MOST_ELEMENTS and len(asked) > FEW_ASKED):
+        # Phases too nearly in one plane for Qhull, or a composition on an edge that no facet owns to.
+        with suppress(QhullError, RuntimeError, ValueError):
+            return by_phase_diagram(asked, best)
+    return by_linear_program(asked, best)
+
+
+def by_phase_diagram(asked: Sequence[Phase], best: Sequence[Phase]) -> list[dict[Phase, float]]:
+    """The mixture of least energy at the composition of each phase: atomic fraction of each of its products."""
+    from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+    from pymatgen.core import Composition
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # electronegativities of noble gases, which nobody asks for
+        phases = {phase.key: phase for phase in best}
+        entries = [PDEntry(Composition(phase.amounts), phase.energy, name=phase.key) for phase in best]
+        diagram = PhaseDiagram(entries)
+        return [
+            {phases[entry.name]: amount for entry, amount in diagram.get_decomposition(composition).items()}
+            for composition in (Composition(phase.amounts) for phase in asked)
+        ]
+
+
+def by_linear_program(asked: Sequence[Phase], best: Sequence[Phase]) -> list[dict[Phase, float]]:
+    """The same as `by_phase_diagram`, for any number of elements."""
+    return [_least_mixture(phase, [p for p in best if phase.amounts.keys() >= p.amounts.keys()]) for phase in asked]
+
+
+def _least_mixture(phase: Phase, best: Sequence[Phase]) -> dict[Phase, float]:
+    import numpy as np
+    from scipy.optimize import linprog
+
+    elements = sorted(phase.amounts)
+    energies = np.array([p.energy_per_atom for p in best])
+    columns = np.array([_column(p, elements) for p in best]).T
+    found = linprog(energies, A_eq=columns, b_eq=_column(phase, elements), method="highs-ds")
+    if not found.success:
+        raise ValueError(f"no mixture of this composition: {found.message}")
+    return {p: float(x) for p, x in zip(best, found.x, strict=True) if x > NOTHING}
+
+
+def _column(phase: Phase, elements: list[str]) -> list[float]:
+    fractions = phase.fractions
+    return [fractions.get(element, 0.0) for element in elements]
+
+
+def _verdict(phase: Phase, mixture: Mapping[Phase, float]) -> Verdict:
+    energy = phase.energy_per_atom - sum(product.energy_per_atom * x for product, x in mixture.items())
+    if energy <= ZERO:
+        return Verdict(0.0, {phase.key: 1.0})
+    products = sorted(((p.key, x) for p, x in mixture.items() if x > NOTHING), key=lambda pair: (-pair[1], pair[0]))
+    return Verdict(energy, dict(products))

@@ -1,0 +1,125 @@
+"""Hulls as they are kept: which are out of date, what they are computed from, and how they are written.
+
+A hull belongs to a method and a chemical system. It holds as long as the fingerprint of the phases that compete in it
+does (view `chemical_systems`), so that a new result makes its own system and those that contain it out of date.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from mlmat.stability import Phase, Verdict, above_hull
+from mlmat.store._columns import insert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import duckdb
+
+#: Elements up to which the subsets of a chemical system are looked up one by one.
+SUBSETS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """A chemical system of one method whose hull is out of date."""
+
+    method_id: str
+    elements: tuple[str, ...]
+    fingerprint: str
+
+    @property
+    def name(self) -> str:
+        """Elements joined by -."""
+        return "-".join(self.elements)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The phases of one method: by chemical system, and by the id of their result as it is written into products."""
+
+    systems: Mapping[tuple[str, ...], Sequence[Phase]]
+    names: Mapping[str, tuple[str, str]]
+
+    def inside(self, elements: tuple[str, ...]) -> list[Phase]:
+        """The phases of these elements or of some of them."""
+        if len(elements) <= SUBSETS:
+            parts: Iterable[tuple[str, ...]] = (
+                part for size in range(1, len(elements) + 1) for part in combinations(elements, size)
+            )
+        else:
+            parts = [part for part in self.systems if set(elements).issuperset(part)]
+        return [phase for part in parts for phase in self.systems.get(part, ())]
+
+
+def outdated(con: duckdb.DuckDBPyConnection) -> list[System]:
+    """Systems that have all their end members and no hull of the phases as they are now."""
+    query = """
+        SELECT method_id, elements, fingerprint FROM chemical_systems
+        WHERE end_members_complete AND NOT computed ORDER BY nelements, method_id, chemical_system
+    """
+    return [System(method, tuple(elements), mark) for method, elements, mark in con.execute(query).fetchall()]
+
+
+def phases(con: duckdb.DuckDBPyConnection, systems: Sequence[System]) -> dict[str, Known]:
+    """What competes in these systems, by method."""
+    elements = sorted({element for system in systems for element in system.elements})
+    query = """
+        SELECT method_id, result_id::VARCHAR, coalesce(external_id, structure_id), formula, elements, amounts, energy
+        FROM phase WHERE competes AND list_contains($methods, method_id) AND list_has_all($elements, elements)
+    """
+    asked = {"methods": sorted({system.method_id for system in systems}), "elements": elements}
+    groups: dict[str, dict[tuple[str, ...], list[Phase]]] = defaultdict(lambda: defaultdict(list))
+    names: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
+    for method, key, name, formula, symbols, amounts, energy in con.execute(query, asked).fetchall():
+        groups[method][tuple(symbols)].append(Phase(key, dict(zip(symbols, amounts, strict=True)), energy))
+        names[method][key] = (name, formula)
+    return {method: Known(groups[method], names[method]) for method in groups}
+
+
+def rows_of(system: System, known: Known) -> Iterator[dict[str, Any]]:
+    """Rows of `hull_row`: the phases of exactly these elements."""
+    asked = known.systems[system.elements]
+    fixed = {"method_id": system.method_id, "chemical_system": system.name}
+    try:
+        verdicts: Sequence[Verdict | None] = above_hull(asked, known.inside(system.elements))
+        reason = None
+    except (ValueError, ArithmeticError) as error:
+        verdicts, reason = [None] * len(asked), f"the hull could not be computed: {error}"
+    for phase, verdict in zip(asked, verdicts, strict=True):
+        found = _columns(verdict, known.names) if verdict else {}
+        yield {"result_id": phase.key, **fixed, **found, "reason": reason}
+
+
+def _columns(verdict: Verdict, names: Mapping[str, tuple[str, str]]) -> dict[str, Any]:
+    products = [
+        {"id": names[key][0], "formula": names[key][1], "amount": amount} for key, amount in verdict.products.items()
+    ]
+    text = " + ".join(f"{product['amount']:.3f} {product['formula']}" for product in products)
+    return {"e_above_hull": verdict.e_above_hull, "decomposition": text, "products": products}
+
+
+def write(con: duckdb.DuckDBPyConnection, systems: Sequence[System], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Put these hulls in the place of those that the store has of the same systems."""
+    import pyarrow as pa
+
+    known = [{"method_id": s.method_id, "chemical_system": s.name, "fingerprint": s.fingerprint} for s in systems]
+    con.register("new_system", pa.Table.from_pylist(known))
+    for table in ("hull_row", "hull_system"):
+        con.execute(f"DELETE FROM {table} USING new_system AS n WHERE {table}.method_id = n.method_id "
+                    f"AND {table}.chemical_system = n.chemical_system")  # fmt: skip
+    insert(con, "hull_system", "new_system")
+    if rows:
+        con.register("new_hull", pa.Table.from_pylist(list(rows), _schema()))
+        insert(con, "hull_row", "new_hull")
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    product = pa.struct([("id", pa.string()), ("formula", pa.string()), ("amount", pa.float64())])
+    texts = [(name, pa.string()) for name in ("result_id", "method_id", "chemical_system", "decomposition", "reason")]
+    return pa.schema([*texts, ("e_above_hull", pa.float64()), ("products", pa.list_(product))])

@@ -1,0 +1,155 @@
+"""The part of `Store` that keeps hulls and same crystals up to date: whoever reads them computes what is missing."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from contextlib import suppress
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
+
+from mlmat.errors import StoreError
+from mlmat.store import _crystals, _hulls, _schema
+from mlmat.store._connection import rows
+from mlmat.store._opening import Opening
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    import duckdb
+
+    #: Systems or formulas of this step and of all, and what writes what was computed.
+    Step = tuple[int, int, Callable[[duckdb.DuckDBPyConnection], None]]
+
+#: Chemical systems or formulas that are computed and written together, and how many of them are worth a word.
+TOGETHER, MANY = 200, 1_000
+#: Seconds after which a step ends with what it has.
+STEP = 5.0
+#: Seconds that a reader waits to write what it computed; others see it as not computed yet.
+PATIENCE = 5.0
+#: Seconds that a run gives at its end to the hulls that its results changed; readers compute the rest.
+AFTER_RUN = 20.0
+
+
+class Stability(Opening):
+    """Computes what is out of date in short steps: a read, a computation without the store, a transaction."""
+
+    #: Views, their users' own among them, and of which state of the file.
+    _definitions: tuple[tuple[int, int] | None, dict[str, str]] = (None, {})
+
+    def refresh_hulls(self, seconds: float = math.inf) -> int:
+        """Compute the hulls whose phases have changed, for so many seconds at most; the number of chemical systems.
+
+        None is computed twice. A store that cannot be written now stays as it is: the view `hull` says so in its rows.
+        """
+        return self._refresh("hulls of chemical systems", self._hulls(), seconds)
+
+    def refresh_crystals(self, seconds: float = math.inf) -> int:
+        """Compare the structures of one formula that have not been compared; the number of formulas.
+
+        A store that cannot be written now stays as it is: there, a structure that has not been compared is a crystal of
+        its own.
+        """
+        return self._refresh("formulas with several structures", self._crystals(), seconds)
+
+    def _refresh(self, what: str, steps: Iterator[Step], seconds: float) -> int:
+        """Compute and write step by step, and no step after so many seconds; what was done."""
+        done, until = 0, time.monotonic() + seconds
+        # Nobody else is to wait for these numbers, and nothing else may fail because of them.
+        with suppress(StoreError):
+            self._bring_up()
+            for size, left, write in steps:
+                if done == 0 and left > MANY and self.database.say:
+                    self.database.say(f"computing: {left:,} {what}")
+                with self._transaction(PATIENCE) as con:
+                    write(con)
+                done += size
+                if time.monotonic() > until:
+                    break
+        return done
+
+    def _hulls(self) -> Iterator[Step]:
+        with self._reading() as con:
+            stale = _hulls.outdated(con)
+            known = _hulls.phases(con, stale) if stale else {}
+        some: list[_hulls.System] = []
+        found: list[dict[str, Any]] = []
+        begun = time.monotonic()
+        for system in stale:
+            some.append(system)
+            found.extend(_hulls.rows_of(system, known[system.method_id]))
+            if len(some) == TOGETHER or system is stale[-1] or time.monotonic() > begun + STEP:
+                yield len(some), len(stale), partial(_hulls.write, systems=some, rows=found)
+                some, found, begun = [], [], time.monotonic()
+
+    def _crystals(self) -> Iterator[Step]:
+        with self._reading() as con:
+            buckets = _crystals.uncompared(con)
+        for start in range(0, len(buckets), TOGETHER):
+            some = buckets[start : start + TOGETHER]
+            with self._reading() as con:
+                table = _crystals.read(con, some)
+            yield len(some), len(buckets), partial(_crystals.write, found=_crystals.compared(some, table))
+
+    def _bring_up(self) -> None:
+        """Give a store the views of this version, where it has older ones."""
+        with self._reading() as con:
+            current = _schema.is_current(con, self.path)
+        if not current:
+            with self._transaction(PATIENCE) as con:
+                _schema.upgrade(con, self.path)
+
+    def _before(self, query: str) -> None:
+        """Compute what a query is about to read."""
+        words = set(re.findall(r"\w+", query.lower()))
+        try:
+            own = self._own_views()
+        except OSError:
+            return  # the query itself says best what is wrong with the file
+        for table, refresh in (("hull_row", self.refresh_hulls), ("same_crystal", self.refresh_crystals)):
+            if words & (kept(table) | _built_on(own, kept(table))):
+                refresh()
+
+    def _own_views(self) -> dict[str, str]:
+        """All views by name, asked for once as long as the file is the same: it takes longer than many a query."""
+        about = self.path.stat()
+        stamp = (about.st_mtime_ns, about.st_size)
+        if stamp != self._definitions[0]:
+            with self._reading() as con:
+                self._definitions = stamp, dict(_definitions(con))
+        return self._definitions[1]
+
+    def _after_run(self, run_id: str) -> None:
+        """Compute the hulls that the results of a run changed."""
+        with suppress(StoreError):
+            with self._reading() as con:
+                any_result = rows(con, "SELECT 1 FROM result WHERE run_id = ? LIMIT 1", [run_id])
+            if any_result:
+                self.refresh_hulls(AFTER_RUN)
+
+
+@cache
+def kept(table: str) -> frozenset[str]:
+    """The reductions that show what this table keeps, and the table."""
+    return frozenset({table} | _built_on(_schema.views(), frozenset({table})))
+
+
+def _built_on(views: dict[str, str], names: frozenset[str]) -> set[str]:
+    """Of views (name and SQL) those that read one of these names, also through others."""
+    found: set[str] = set()
+    while more := {
+        view for view, text in views.items() if view not in found and _words(text) & (names | found) - {view}
+    }:
+        found |= more
+    return found
+
+
+def _words(sql: str) -> set[str]:
+    """The words of a statement, without its comments and texts."""
+    return set(re.findall(r"\w+", re.sub(r"--[^\n]*|'[^']*'", " ", sql).lower()))
+
+
+def _definitions(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+    found = rows(con, "SELECT lower(view_name), sql FROM duckdb_views() WHERE NOT internal")
+    return [(name, text) for name, text in found]
