@@ -3,13 +3,15 @@ PYTHON ?= python3.11
 VENV := .venv
 MLMAT := $(VENV)/bin/mlmat
 PINS := ci/environment/linux-cpu-py311.txt
+HULLS := SELECT formula, space_group, e_above_hull, formation_energy_per_atom, decomposition FROM candidates \
+	WHERE nelements > 1 ORDER BY e_above_hull NULLS LAST, formation_energy_per_atom
 
 .PHONY: setup demo test test-faults check docs clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make setup   install mlmat into $(VENV)"
-	@echo "make demo    ingest the shipped crystals, screen them with MACE, print the ranked table"
+	@echo "make demo    ingest the shipped crystals, screen them with MACE, print the hulls, write report.html"
 	@echo "make docs    write docs/schema.md and docs/commands.md, renew the outputs in the other pages"
 	@echo "make test    lint, types, import contract and tests, as CI does"
 	@echo "make test-faults   breaks things on purpose, for a quarter of an hour"
@@ -21,8 +23,10 @@ $(VENV)/.ready: $(PINS) pyproject.toml ci/setup
 
 demo: setup
 	$(MLMAT) ingest examples/crystals --db demo.duckdb
+	$(MLMAT) ingest --references elements --db demo.duckdb
 	$(MLMAT) screen --runner mace --db demo.duckdb
-	$(MLMAT) reduce ranking --db demo.duckdb
+	$(MLMAT) sql "$(HULLS)" --db demo.duckdb
+	$(MLMAT) report -o report.html --title "Demo crystals" --db demo.duckdb
 
 test: setup
 	ci/test
@@ -37,4 +41,4 @@ check: setup
 	ci/check
 
 clean:
-	rm -rf demo.duckdb demo.duckdb.d build dist .coverage .pytest_cache .mypy_cache .ruff_cache
+	rm -rf demo.duckdb demo.duckdb.d report.html build dist .coverage .pytest_cache .mypy_cache .ruff_cache

@@ -12,6 +12,7 @@ from __future__ import annotations
 import html
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmat.store import Store
@@ -117,6 +118,23 @@ class Workbench(Store):
 
         wish = Wish(method, where, order, reduction, query, limit, initial, include_flagged)
         return export(self, os.fspath(target), wish, overwrite=overwrite)
+
+    def report(
+        self,
+        target: str | os.PathLike[str],
+        *,
+        system: str | None = None,
+        method: str | None = None,
+        title: str | None = None,
+    ) -> Path:
+        """Write the store as one HTML page, or with system (A-B, A-B-C) one hull as .png, .svg or .pdf; its place.
+
+        method: whose hull, by default the one with most phases. Raises UsageError; StoreError where there is no hull.
+        """
+        from mlmat.page import write_report
+
+        write_report(self, Path(target), system=system, method=method, title=title)
+        return Path(target)
 
     def picture(self, structure_id: str, rotation: str = "-75x,15y,5z") -> Picture:
         """A picture of one structure, seen along a turned z axis. Raises StoreError for an unknown id."""

@@ -16,6 +16,7 @@ MODULES = sorted((ROOT / "mlmat").rglob("*.py"))
 #: Come with mace-torch and pymatgen, which need them.
 BROUGHT_ALONG = {"e3nn", "matscipy", "scipy"}
 HEAVY = {"torch", "mace", "e3nn", "parsl", "pandas", "pymatgen", "ase", "spglib", "gemmi", "pyarrow", "duckdb"}
+HEAVY |= {"matplotlib"}
 #: Imported only by workers, which need torch anyway.
 WORKERS_ONLY = {"_potential.py", "_graph.py", "_relax.py", "_chgnet.py"}
 #: The ase.db face, imported when somebody asks for it.

@@ -39,6 +39,8 @@ def test_wheel_has_every_sql_file(installed: Path) -> None:
     (wheel,) = installed.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     files = {f"mlmat/schemas/{file.relative_to(ROOT / 'schemas')}" for file in (ROOT / "schemas").rglob("*.sql")}
+    page = ROOT / "mlmat" / "page"
+    files |= {str(file.relative_to(ROOT)) for folder in ("files", "vendor") for file in (page / folder).iterdir()}
     assert files <= names
     assert not any(name.startswith(("tests", "schemas", "examples")) for name in names)
 
