@@ -312,7 +312,7 @@ COMMENT ON COLUMN entry.result_id IS 'The result it belongs to';
 COMMENT ON COLUMN entry.elements IS 'Elements in alphabetical order';
 COMMENT ON COLUMN entry.amounts IS 'Atoms of each element in the cell, in the same order';
 COMMENT ON COLUMN entry.nsites IS 'Atoms in the cell';
-COMMENT ON COLUMN entry.chemical_formula_reduced IS 'Reduced formula, elements in alphabetical order (OPTIMADE); as it is where amounts are fractional';
+COMMENT ON COLUMN entry.chemical_formula_reduced IS 'Reduced formula, elements in alphabetical order (OPTIMADE); as it is where amounts are no simple fractions';
 COMMENT ON COLUMN entry.chemical_system IS 'Elements in alphabetical order, joined by -';
 
 CREATE TABLE import_row (

@@ -12,25 +12,28 @@ from mlmat.output import tell
 
 _EXAMPLE = """mlmat mix "PBE and CHGNet" PBE-MP2020 chgnet/chgnet-0.3.0
 mlmat sql "FROM candidates WHERE method = 'PBE and CHGNet'"
+mlmat mix                                   those that there are
 mlmat mix "PBE and CHGNet" --remove"""
 
 
 @click.command(cls=Examples, example=_EXAMPLE)
-@click.argument("name")
+@click.argument("name", required=False)
 @click.argument("methods", nargs=-1, metavar="METHOD METHOD...")
 @click.option("--remove", is_flag=True, help="Forget this mixture; the results of its methods stay.")
 @database
-def mix(name: str, methods: tuple[str, ...], remove: bool, db: Path) -> None:
+def mix(name: str | None, methods: tuple[str, ...], remove: bool, db: Path) -> None:
     """Show the results of several methods in one hull, under a name of its own.
 
     Hulls never mix methods but for this: `formation_energy`, `hull` and `candidates` then have rows of the method NAME,
     and `energy_method` says whose energy each is. Of a structure that several methods have computed, the one named
     first counts. Energies of two methods seldom are on one scale: read docs/stability.md before you trust such a hull.
     """
-    if remove == bool(methods):
-        raise click.UsageError("Give the methods to mix, or --remove.")
     store = open_store(db)
-    if remove:
+    if name is None:
+        tell([f"{one}: {', '.join(of)}" for one, of in store.mixtures().items()] or ["no mixtures"])
+    elif remove == bool(methods):
+        raise click.UsageError("Give the methods to mix, or --remove.")
+    elif remove:
         store.unmix(name)
         tell([f"{name}: forgotten"])
     else:

@@ -174,7 +174,8 @@ class _Work:
         for row in batch:
             if row["outcome"] == "refused" and len(self.report.refused) < REASONS:
                 self.report.refused.append(f"{row['place']}: {row['reason']}")
-            self.report.warnings.update(row["warnings"])
+            # What stands in brackets is of this row.
+            self.report.warnings.update(text.partition(" (")[0] for text in row["warnings"])
 
     def _name_structures(self, batch: list[dict[str, Any]]) -> None:
         """Look up the structures of the store that rows name."""
@@ -224,6 +225,7 @@ def _with_structure(row: dict[str, Any], name: str, known: dict[str, Any] | None
     if row.get("amounts") is None:
         row["amounts"] = cell_of(known)
     row["chemical_formula"] = _formula.written(row["amounts"])
+    row["external_id"] = row["external_id"] or name
     row["structure_id"] = name if fits(row["amounts"], known, row["warnings"]) else None
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from math import isfinite
+from fractions import Fraction
+from math import isfinite, lcm
 from typing import TYPE_CHECKING, Any
 
 from mlmat.imports._given import Wrong
@@ -18,6 +19,8 @@ _PAIRS = {")": "(", "]": "[", "}": "{"}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 #: A charge at the end of a formula: Li+, SO4 2-, [VO]2+, Fe+3.
 _CHARGE = re.compile(r"[+\-−⁺⁻]")
+#: A point that may be no decimal point: CuSO4.5H2O.
+_HYDRATE = re.compile(r"\.\d*\(?H2O")
 _ION = re.compile(r"([A-Z][a-z]?)(?:(\d+\.?\d*|\.\d+)?([+-]))?(?:,spin=[^,]*)?")
 #: Half a unit of the last digit of mean oxidation states, as pymatgen writes them (Fe2.67+), in e.
 _ROUNDED = 0.005
@@ -26,6 +29,8 @@ _FEWEST, _MOST = 1e-6, 1e6
 #: Longest formula, in characters; an amount that is as good as a whole number.
 _LONGEST, _WHOLE = 2_000, 1e-6
 _HEAVY = ("D", "T")
+#: Largest denominator of what counts as a simple fraction.
+_SIMPLE = 24
 
 Amounts = dict[str, float]
 
@@ -83,14 +88,15 @@ def _of_mapping(given: dict[Any, Any]) -> list[tuple[str, float]]:
 
 
 def _of_text(given: Any) -> list[tuple[str, float]]:
-    if given is None or (isinstance(given, str) and not given.strip()):
-        raise Wrong("no formula")
+    if given is None or given != given or (isinstance(given, str) and not given.strip()):
+        raise Wrong("no formula (sodium nitride, NaN, is a missing value to pandas: keep_default_na=False)")
     if not isinstance(given, str):
-        hint = " (sodium nitride is the text NaN, not a missing value)" if given != given else ""
-        raise Wrong(f"its formula is not a text: {given!s:.40}{hint}")
+        raise Wrong(f"its formula is not a text: {given!s:.40}")
     text = unicodedata.normalize("NFKC", given).strip()
     if len(text) > _LONGEST:
         raise Wrong(f"its formula is longer than {_LONGEST} characters")
+    if _HYDRATE.search(text):
+        raise Wrong(f"a hydrate? write all its atoms without a point: {given:.80}")
     if _CHARGE.search(text):
         raise Wrong(f"its formula has a charge: {given:.80}")
     return _parsed(text, given)
@@ -135,10 +141,12 @@ def number(value: Any, name: str) -> float:
 
 
 def reduced(amounts: Mapping[str, float]) -> str:
-    """OPTIMADE's reduced formula, in alphabetical order; fractional amounts stay as they are."""
-    if all(amount == int(amount) for amount in amounts.values()):
-        return reduced_formula({element: int(amount) for element, amount in amounts.items()})
-    return written(amounts)
+    """OPTIMADE's reduced formula, in alphabetical order; amounts that are no simple fractions stay as they are."""
+    simple = {element: Fraction(amount).limit_denominator(_SIMPLE) for element, amount in amounts.items()}
+    if any(abs(simple[element] - amount) > _WHOLE or not simple[element] for element, amount in amounts.items()):
+        return written(amounts)
+    times = lcm(*(fraction.denominator for fraction in simple.values()))
+    return reduced_formula({element: int(fraction * times) for element, fraction in simple.items()})
 
 
 def written(amounts: Mapping[str, float]) -> str:

@@ -145,8 +145,8 @@ def fits(amounts: _formula.Amounts, structure: Mapping[str, Any], warnings: list
     if abs(factor - 1) < 1e-6:
         return True
     warnings.append(
-        f"its structure is left out: it has {structure['nsites']} atoms in the cell, "
-        f"and the energy is of {sum(amounts.values()):g}"
+        "its structure is left out, the energy being of another cell; was it of this one, give no formula "
+        f"({structure['nsites']} atoms, not {sum(amounts.values()):g})"
     )
     return False
 

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from mlmat.imports import Report
 
+#: Kinds of warnings that are told.
+KINDS = 5
 _WORDS = {
     "imported": "imported",
     "replaced": "replaced what the store had under their ids",
@@ -31,9 +33,11 @@ def lines(report: Report, file: str, method: str, db: Path) -> Iterator[str]:
     if report.structures:
         yield f"  {_count(report.structures, 'new structure')} came along (mlmat screen --of {method!r} computes them)"
     if report.unused:
-        yield f"  columns that are not used: {', '.join(report.unused):.200}"
-    for warning, count in report.warnings.most_common(3):
+        yield f"  columns that are not used: {', '.join(name or '(one without a name)' for name in report.unused):.200}"
+    for warning, count in report.warnings.most_common(KINDS):
         yield f"  accepted, {_count(count, 'row')}: {warning}"
+    if len(report.warnings) > KINDS:
+        yield f"  accepted, {_count(len(report.warnings) - KINDS, 'other kind')} of warnings: mlmat reduce imports"
     yield from (f"refused: {line}" for line in report.refused)
     if report.problem:
         yield f"not read, or not to its end: {report.problem}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlmat.container import bare_name, unpacked
 from mlmat.container._compressed import opened
 from mlmat.imports._formula import number
-from mlmat.imports._given import Given, Lost, Unused, Wrong
+from mlmat.imports._given import Given, Lost, Unused, Wrong, from_cells
 from mlmat.reader._json import LINES, documents
 from mlmat.reader._verdict import NotACrystal
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mlmat.reader import Limits
 
-FORMAT = "JSON of pymatgen's entries (.json, .jsonl)"
+FORMAT = "JSON of pymatgen's entries, or of the rows of a table (.json, .jsonl)"
 PATTERNS = ("*.json", "*.jsonl", "*.ndjson")
 VERSION = 1
 #: Keys that name an entry, the first one that is there.
@@ -81,7 +81,11 @@ def _values(name: str, data: bytes) -> Iterator[tuple[Any, str]]:
 
 
 def _taken(place: str, name: str, value: Any) -> Given | Lost:
-    return _given(place, name, value) if isinstance(value, dict) else Lost(place, "not an entry, but a value")
+    if not isinstance(value, dict):
+        return Lost(place, "not an entry, but a value")
+    if "sites" in value:
+        return Lost(place, "a structure without an energy (mlmat ingest takes structures)")
+    return from_cells(place, value) if "formula" in value and "composition" not in value else _given(place, name, value)
 
 
 def _is_entry(value: Any) -> bool:
@@ -90,7 +94,7 @@ def _is_entry(value: Any) -> bool:
 
 def _entries(value: Any, name: str, depth: int) -> Iterator[tuple[Any, str]]:
     """The entries below a value, with the key that each stands under; what stands in a list beside them, too."""
-    if _is_entry(value):
+    if _is_entry(value) or (isinstance(value, dict) and "sites" in value and "lattice" in value):
         yield value, name
     elif isinstance(value, dict) and depth:
         for key, child in value.items():
@@ -120,13 +124,15 @@ def _given(place: str, name: str, entry: dict[str, Any]) -> Given:
 def _correction(entry: dict[str, Any], warnings: list[str]) -> Any:
     """What is to be added to the energy: the sum of the adjustments, as pymatgen takes it, else the correction."""
     said, listed = entry.get("correction"), entry.get("energy_adjustments")
+    if said != said:
+        said = "nan"  # JSON has a word for what is missing: this is a number gone wrong
     if not isinstance(listed, list) or not listed:
         return said
     try:
         total = sum(_adjustment(one) for one in listed)
         differ = isinstance(said, int | float) and abs(said - total) > _SAME
     except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
-        return "unknown energy_adjustments" if said is None else said
+        return "unknown energy_adjustments"
     if differ:
         warnings.append(f"correction says {said:g} eV, its energy_adjustments sum up to {total:g} eV: these are taken")
     return total

@@ -191,6 +191,11 @@ class Store(Stability, Reading):
         with self._writing() as con:
             return _mixtures.put(con, name, methods)
 
+    def mixtures(self) -> dict[str, list[str]]:
+        """The methods of each mixture, by its name."""
+        with self._reading() as con:
+            return _mixtures.listed(con)
+
     def unmix(self, name: str) -> None:
         """Forget a mixture; the results of its methods stay. Raises UsageError."""
         with self._writing() as con:

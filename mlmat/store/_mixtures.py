@@ -31,6 +31,15 @@ def put(con: duckdb.DuckDBPyConnection, name: str, methods: Sequence[str]) -> st
     return mixture_id
 
 
+def listed(con: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:
+    """The methods of each mixture, by its name."""
+    query = """
+        SELECT x.method, list(m.method ORDER BY x.place) FROM mixture AS x JOIN method AS m ON m.method_id = x.member_id
+        GROUP BY x.method ORDER BY x.method
+    """
+    return dict(rows(con, query))
+
+
 def drop(con: duckdb.DuckDBPyConnection, name: str) -> None:
     """Forget a mixture; the results of its methods stay. Raises UsageError where there is none of this name."""
     if not _forget(con, name):

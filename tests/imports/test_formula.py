@@ -64,7 +64,7 @@ def test_what_is_no_formula_is_refused(text: str, reason: str) -> None:
         amounts_of(text, [])
 
 
-@pytest.mark.parametrize("value", [float("nan"), 7, ["Li"], b"Li"])
+@pytest.mark.parametrize("value", [7, ["Li"], b"Li"])
 def test_a_formula_is_a_text(value: object) -> None:
     with pytest.raises(Wrong, match="not a text"):
         amounts_of(value, [])
@@ -93,5 +93,6 @@ def test_numbers_keep_all_their_digits(value: float) -> None:
 
 def test_reduced_formulas() -> None:
     assert reduced({"Li": 4.0, "O": 2.0}) == "Li2O"
-    assert reduced({"Co": 1.0, "Li": 0.5, "O": 2.0}) == "CoLi0.5O2"
+    assert reduced({"Co": 1.0, "Li": 0.5, "O": 2.0}) == "Co2LiO4"
+    assert reduced({"Co": 1.0, "Li": 0.47, "O": 2.0}) == "CoLi0.47O2"
     assert reduced({"N": 1.0, "Na": 1.0}) == "NNa"

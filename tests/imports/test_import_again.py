@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hand_made import crystal, salt, stored
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from imports.test_import_results import HEADER, entries, phases, structure_entry, table
@@ -148,8 +149,6 @@ def test_a_file_that_is_gone_when_it_is_read_is_said_to_be_so(tmp_path: Path) ->
 
 
 def test_methods_are_compared_by_id_where_one_has_no_structures(store: Store, tmp_path: Path) -> None:
-    from hand_made import crystal
-
     found = [structure_entry(crystal("Al", 4.05), -3.7, "mp-134"), structure_entry(crystal("Al", 4.05), -3.6, "mp-135")]
     import_results(store, entries(tmp_path, found), "PBE")
     import_results(store, table(tmp_path, HEADER + "mp-134,Al,-3.9,\nmp-135,Cu,-1,\n"), "r2SCAN")
@@ -161,3 +160,61 @@ def test_a_file_takes_its_hash_with_it(store: Store, tmp_path: Path) -> None:
     file = table(tmp_path, HEADER + "a,Li,-1,\n")
     import_results(store, file, "m")
     assert store.sql("SELECT file_sha256 FROM import_row")["file_sha256"].tolist() == [provenance.sha256(file)]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
+@pytest.mark.parametrize("said", [{}, {"correction": -1.0}])
+def test_an_adjustment_that_is_no_number_refuses_the_energy(
+    store: Store, tmp_path: Path, value: float | None, said: dict[str, float]
+) -> None:
+    entry = {"composition": {"Li": 1}, "energy": -1.0, "energy_adjustments": [{"value": value}, {"value": -1.0}]}
+    nothing = {"composition": {"Li": 1}, "energy": -1.0, "correction": float("nan")}
+    report = import_results(store, entries(tmp_path, [entry | said, nothing]), "m")
+    assert dict(report.outcomes) == {"refused": 2}
+    assert all("correction is not a number" in line for line in report.refused)
+
+
+def test_rows_of_a_table_as_json(store: Store, tmp_path: Path) -> None:
+    import pandas as pd
+
+    rows = pd.DataFrame(
+        {"id": ["a", "b"], "formula": ["NaN", "Li2O"], "energy": [-1.0, -14.0], "correction": [None, 1]}
+    )
+    rows.to_json(tmp_path / "a.json", orient="records")
+    rows.to_json(tmp_path / "b.jsonl", orient="records", lines=True)
+    for name in ("a.json", "b.jsonl"):
+        report = import_results(store, tmp_path / name, name)
+        assert dict(report.outcomes) == {"imported": 2}
+        assert ids(store) == {"a": -1.0, "b": -13.0}
+
+
+def test_structures_without_energies_are_told_where_to_go(store: Store, tmp_path: Path) -> None:
+    one = structure_entry(salt(), -1.0, "x").structure.as_dict()
+    report = import_results(store, entries(tmp_path, [one]), "m")
+    assert report.refused == ["entry 1: a structure without an energy (mlmat ingest takes structures)"]
+
+
+def test_formulas_are_reduced_where_their_amounts_are_simple_fractions(store: Store, tmp_path: Path) -> None:
+    text = "a,Li0.5CoO2,-1,\nb,LiCo2O4,-2,\nc,Li0.333333CoO2,-1,\nd,Li0.1234567CoO2,-1,\ne,CuSO4.5H2O,-1,\nf,,-1,\n"
+    report = import_results(store, table(tmp_path, HEADER + text), "m")
+    found = {key: row["formula"] for key, row in phases(store).items()}
+    assert found == {"a": "Co2LiO4", "b": "Co2LiO4", "c": "Co3LiO6", "d": "CoLi0.123457O2"}
+    assert report.refused[0] == "line 6: a hydrate? write all its atoms without a point: CuSO4.5H2O"
+    assert "keep_default_na=False" in report.refused[1]
+
+
+def test_warnings_of_many_rows_are_counted_as_one_kind(store: Store, tmp_path: Path) -> None:
+    rows = [structure_entry(salt(), -1.0 * n, f"x{n}").as_dict() | {"composition": {"Na": n, "Cl": n}} for n in (2, 3)]
+    report = import_results(store, entries(tmp_path, rows), "m")
+    (said,) = report.warnings
+    assert (report.warnings[said], "energy being of another cell" in said) == (2, True)
+    (first, _) = store.sql("SELECT warnings[1] AS w FROM import_row ORDER BY place")["w"]
+    assert first.endswith("(2 atoms, not 4)")
+
+
+def test_one_energy_of_a_named_structure_in_a_file_without_ids(store: Store, tmp_path: Path) -> None:
+    (rock,) = stored(store, salt())
+    file = table(tmp_path, f"structure_id,energy\n{rock},-6\n{rock},-9\n")
+    report = import_results(store, file, "m")
+    assert dict(report.outcomes) == {"imported": 1, "refused": 1}
+    assert ids(store) == {rock: -6.0}

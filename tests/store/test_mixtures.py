@@ -127,6 +127,7 @@ def test_the_command(two: Store, tmp_path: Path) -> None:
     assert made.exception is None
     assert made.output.startswith("mixed: ")
     assert len(hull(two, "method = 'mixed'")) == 4
+    assert run(main, ["mix", "--db", str(two.path)]).output == "mixed: method a, method b\n"
     assert run(main, ["mix", "mixed", "--db", str(two.path)]).exit_code == 2
     assert run(main, ["mix", "mixed", "--remove", "--db", str(two.path)]).exit_code == 0
     assert hull(two, "method = 'mixed'") == {}
