@@ -24,10 +24,11 @@ SHARED = Path(os.environ.get("MLMAT_SHARED", "/work/shared"))
 #: Structures that one transaction writes.
 CHUNK = 20_000
 #: Elements that take the places of the real ones: an element each store has a crystal of.
-ELEMENTS = (
+_NAMES = (
     "Li Be B C N O F Na Mg Al Si P S Cl K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Rb Sr Y Zr Nb Mo Ru Rh Pd Ag "
     "Cd In Sn Sb Te I Cs Ba La Ce Pr Nd Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Th U"
-).split()
+)
+ELEMENTS = _NAMES.split()
 #: Where there are no shared data: compositions of common prototypes.
 PLAIN = [{"A": 1}, {"A": 1, "B": 1}, {"A": 2, "B": 3}, {"A": 4, "B": 4}, {"A": 1, "B": 1, "C": 3},
          {"A": 4, "B": 8, "C": 16}, {"A": 8, "B": 8, "C": 24}, {"A": 6, "B": 6, "C": 1}]  # fmt: skip
@@ -39,12 +40,16 @@ def compositions() -> list[dict[str, int]]:
     if not manifest.is_file():
         return PLAIN
     with manifest.open(newline="") as file:
-        found = [_amounts(row["gemmi_formula"]) for row in csv.DictReader(file) if row["gemmi_formula"]]
-    return [amounts for amounts in found if amounts and sum(amounts.values()) <= 500]
+        rows = [row for row in csv.DictReader(file) if row["gemmi_ok"] == "1"]
+    found = [_amounts(row["gemmi_formula"], round(float(row["gemmi_natoms"]))) for row in rows]
+    return [amounts for amounts in found if 0 < sum(amounts.values()) <= 500]
 
 
-def _amounts(formula: str) -> dict[str, int]:
-    return {element: int(n or 1) for element, n in re.findall(r"([A-Z][a-z]?)(\d*)", formula)}
+def _amounts(reduced: str, atoms: int) -> dict[str, int]:
+    """Amounts in the cell of a crystal of this reduced formula."""
+    found = {element: int(n or 1) for element, n in re.findall(r"([A-Z][a-z]?)(\d*)", reduced)}
+    times = max(1, atoms // max(1, sum(found.values())))
+    return {element: n * times for element, n in found.items()}
 
 
 def fill(store: Store, count: int, seed: int = 0) -> None:

@@ -398,3 +398,11 @@ COMMENT ON TABLE same_crystal IS 'Structures that were compared with those of th
 COMMENT ON COLUMN same_crystal.structure_id IS 'The structure';
 COMMENT ON COLUMN same_crystal.crystal_id IS 'The structure that stands for the crystal: the same for all its settings, origins, supercells and orders of atoms';
 COMMENT ON COLUMN same_crystal.tolerance IS 'How near they had to be: ltol (relative), stol (relative to the cube root of the volume per atom), angle_tol (degrees)';
+
+CREATE TABLE repeated (
+    method_id VARCHAR NOT NULL,
+    item VARCHAR NOT NULL
+);
+COMMENT ON TABLE repeated IS 'What a method has several results of: only there does current_result have to compare them';
+COMMENT ON COLUMN repeated.method_id IS 'The method';
+COMMENT ON COLUMN repeated.item IS 'The structure, or the external id where there is none';

@@ -17,6 +17,7 @@ from mlmat.store._bounds import Bounds
 from mlmat.store._columns import runner_name
 from mlmat.store._journal import Journal
 from mlmat.store._reading import Reading, answered, to_pandas
+from mlmat.store._repeated import find_repeated
 from mlmat.store._results import Unmergeable
 from mlmat.store._stability import Stability
 
@@ -158,6 +159,8 @@ class Store(Stability, Reading):
             if run is not None:
                 _results.add_row(con, "run", run)
             found = limits.run(con, lambda: to_pandas(answered(con.execute(statement))))
+            if "result" in statement.lower():
+                find_repeated(con)
             if run is not None:
                 _results.end_run(con, run["run_id"], "finished")
             return found

@@ -8,6 +8,7 @@ from mlmat import provenance
 from mlmat.errors import UsageError
 from mlmat.store._columns import insert
 from mlmat.store._connection import rows
+from mlmat.store._repeated import note_repeated
 from mlmat.store._results import add_row
 from mlmat.store._structures import add_structures
 
@@ -137,6 +138,7 @@ def _write_results(con: duckdb.DuckDBPyConnection) -> None:
         f"CREATE OR REPLACE TEMP TABLE new_results AS SELECT {', '.join(_RESULT)}, 'ok' AS status, "
         "1 AS attempt, current_timestamp AS finished_at FROM judged_import WHERE is_new ORDER BY nr"
     )
+    note_repeated(con, "new_results")
     insert(con, "result", "new_results")
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE new_entries AS SELECT result_id, {', '.join(_ENTRY)} "

@@ -21,6 +21,7 @@ from mlmat.store._columns import (
     types,
 )
 from mlmat.store._connection import rows
+from mlmat.store._repeated import note_repeated
 from mlmat.store._schema import views
 from mlmat.store._structures import add_structures, condition, outcomes
 
@@ -101,8 +102,9 @@ def pending(
     query = f"""
         SELECT structure_id, nsites
         FROM (SELECT * FROM structure {condition(where)}) AS structure
-        SEMI JOIN ({origin}) AS origin USING (structure_id)
+        -- First what is done: mostly that is nearly all.
         ANTI JOIN (SELECT structure_id FROM result WHERE method_id = $method AND {done}) AS done USING (structure_id)
+        SEMI JOIN ({origin}) AS origin USING (structure_id)
         ORDER BY structure_id
         {"LIMIT " + str(int(limit)) if limit is not None else ""}
     """
@@ -138,8 +140,7 @@ def _merge(con: duckdb.DuckDBPyConnection, frames: Iterable[bytes]) -> int:
             made.append((found["structure"], found["produced"]))
         for name, table in found.items():
             parts.setdefault(name, []).append(table)
-    empty_like(con, "fresh_result", "result")
-    fresh = sum(_merge_results(con, table) for table in _joined(parts.pop("result", [])))
+    fresh = _merge_results(con, _joined(parts.pop("result", [])))
     known = known_twice(con, (table for table, _ in made))
     for table in _joined(parts.pop("structure", [])):
         add_structures(con, table)
@@ -162,19 +163,25 @@ def _joined(tables: list[pa.Table]) -> list[pa.Table]:
         return tables
 
 
-def _merge_results(con: duckdb.DuckDBPyConnection, new: pa.Table) -> int:
-    con.register("new_result", new)
-    con.execute(
-        """
-        CREATE OR REPLACE TEMP TABLE fresh AS
-        SELECT * REPLACE (result_id::UUID AS result_id) FROM new_result
-        WHERE result_id::UUID NOT IN (SELECT result_id FROM result)
-        QUALIFY row_number() OVER (PARTITION BY result_id) = 1
-        """
-    )
-    insert(con, "result", "fresh")
-    insert(con, "fresh_result", "fresh")
-    return int(rows(con, "SELECT count(*) FROM fresh")[0][0])
+def _merge_results(con: duckdb.DuckDBPyConnection, new: list[pa.Table]) -> int:
+    """Add the results that are not here, each once, and keep them in `fresh_result`, too; how many they are."""
+    empty_like(con, "fresh_result", "result")
+    for table in new:
+        con.register("new_result", table)
+        # An anti-join reads only what may match. Ids sort by time: that is the end of the table, however long it is.
+        con.execute(
+            """
+            CREATE OR REPLACE TEMP TABLE fresh AS
+            SELECT * FROM (SELECT * REPLACE (result_id::UUID AS result_id) FROM new_result)
+            ANTI JOIN result USING (result_id)
+            ANTI JOIN fresh_result USING (result_id)
+            QUALIFY row_number() OVER (PARTITION BY result_id) = 1
+            """
+        )
+        insert(con, "fresh_result", "fresh")
+    note_repeated(con, "fresh_result")
+    insert(con, "result", "fresh_result")
+    return int(rows(con, "SELECT count(*) FROM fresh_result")[0][0])
 
 
 def _add_fresh(con: duckdb.DuckDBPyConnection, table: str, new: pa.Table, key: str) -> None:
@@ -188,7 +195,7 @@ def _add_fresh(con: duckdb.DuckDBPyConnection, table: str, new: pa.Table, key: s
         QUALIFY row_number() OVER (PARTITION BY {key}) = 1
         """
     )
-    con.execute(f"DELETE FROM fresh_rows WHERE ({key}) IN (SELECT ({key}) FROM {quoted(table)})")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE fresh_rows AS FROM fresh_rows ANTI JOIN {quoted(table)} USING ({key})")
     insert(con, table, "fresh_rows")
 
 
@@ -209,7 +216,8 @@ def _kinds(con: duckdb.DuckDBPyConnection, table: pa.Table) -> Iterable[tuple[st
 
 def status_tables(con: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, Any]]]:
     """What `mlmat status` prints: blocks by outcome, results by method, failures by class."""
-    eligible = f"SELECT DISTINCT structure_id FROM source WHERE current AND outcome IN ({outcomes()})"
+    # Of the current blocks with one structure, one alone is `stored`.
+    eligible = "SELECT structure_id FROM source WHERE current AND outcome = 'stored'"
     queries = {
         "outcomes": "SELECT outcome, count(*) AS blocks FROM source WHERE current GROUP BY ALL ORDER BY blocks DESC",
         "structures": f"""
@@ -217,9 +225,11 @@ def status_tables(con: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, An
         """,
         "methods": f"""
             WITH eligible AS ({eligible}),
+            -- Other structures are fewer: those that runners returned, or whose files are gone.
+            other AS (SELECT structure_id FROM structure ANTI JOIN eligible USING (structure_id)),
             done AS (SELECT method_id, count(*) FILTER (status = 'ok') AS ok,
                      count(*) FILTER (status = 'failed') AS failed,
-                     count(*) FILTER (structure_id IN (SELECT structure_id FROM eligible)) AS eligible_done
+                     count(structure_id) - count(structure_id) FILTER (structure_id IN (FROM other)) AS eligible_done
                      FROM current_result GROUP BY method_id)
             SELECT m.method, m.method_id, m.model_name, m.model_sha256, coalesce(d.ok, 0) AS ok,
                    coalesce(d.failed, 0) AS failed,

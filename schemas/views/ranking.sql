@@ -4,14 +4,12 @@
 CREATE OR REPLACE VIEW ranking AS
 SELECT
     s.chemical_formula_reduced AS formula,
-    CASE WHEN r.reason IS NULL THEN
-        rank() OVER (PARTITION BY r.method_id, s.chemical_formula_reduced, r.reason ORDER BY r.energy / s.nsites)
-    END AS rank,
+    CASE WHEN r.reason IS NULL THEN rank() OVER of_formula END AS rank,
     f.space_group_symbol AS space_group,
     s.nsites,
     r.energy / s.nsites AS energy_per_atom,
-    r.energy / s.nsites - min(r.energy / s.nsites) FILTER (r.reason IS NULL)
-        OVER (PARTITION BY r.method_id, s.chemical_formula_reduced) AS energy_above_best,
+    r.energy / s.nsites - first_value(CASE WHEN r.reason IS NULL THEN r.energy / s.nsites END) OVER of_formula
+        AS energy_above_best,
     f.volume / f.nsites AS volume_per_atom,
     r.converged,
     r.reason,
@@ -30,6 +28,11 @@ JOIN structure AS s USING (structure_id)
 JOIN method AS m USING (method_id)
 LEFT JOIN (SELECT result_id, structure_id FROM produced WHERE role = 'relaxed') AS p ON p.result_id = r.result_id
 JOIN structure AS f ON f.structure_id = coalesce(p.structure_id, s.structure_id)
+-- One order for both: those that are ranked come first, so that the first one is the best.
+WINDOW of_formula AS (
+    PARTITION BY r.method_id, s.chemical_formula_reduced
+    ORDER BY r.reason NULLS FIRST, r.energy / s.nsites
+)
 ORDER BY formula, m.method, rank NULLS LAST, s.structure_id;
 COMMENT ON VIEW ranking IS 'Lowest energy per atom first among structures of one formula, per method';
 COMMENT ON COLUMN ranking.formula IS 'Reduced formula';

@@ -62,6 +62,46 @@ def test_current_result_is_the_latest_ok_else_the_latest_failure(store: Store) -
     assert found.loc[c, "status"] == "ok"
 
 
+OVER_ALL = """
+    SELECT result_id FROM result QUALIFY row_number() OVER (
+        PARTITION BY method_id, structure_id, external_id,
+            CASE WHEN structure_id IS NULL AND external_id IS NULL THEN result_id END
+        ORDER BY status = 'ok' DESC, run_id DESC NULLS LAST, finished_at DESC, result_id DESC
+    ) = 1
+    ORDER BY result_id
+"""
+
+
+def agrees(store: Store) -> bool:
+    """Whether the view says what a comparison of all results with one another says."""
+    return store.sql("SELECT result_id FROM current_result ORDER BY result_id").equals(store.sql(OVER_ALL))
+
+
+def test_current_results_are_those_that_a_comparison_of_all_finds(store: Store) -> None:
+    rng = np.random.default_rng(0)
+    ids = [*stored(store, *(crystal(a=3.5 + 0.1 * i) for i in range(8))), None]
+    for name in "mn":
+        method(store, name)
+    for _ in range(12):
+        some = [(ids[rng.integers(9)], "mn"[rng.integers(2)], rng.integers(3)) for _ in range(rng.integers(1, 6))]
+        record(store, *(result(i, m, status="failed" if k == 0 else "ok", external_id=None if k < 2 else f"x{k}")
+                        for i, m, k in some))  # fmt: skip
+        assert agrees(store)
+    assert len(store.sql("FROM repeated")) > 5
+
+
+def test_results_that_were_changed_by_hand_are_compared_anew(store: Store) -> None:
+    (a,) = stored(store, crystal())
+    method(store, "m")
+    record(store, result(a, energy=-1.0))
+    store.execute("INSERT INTO result SELECT * REPLACE (uuid() AS result_id, 'failed' AS status) FROM result")
+    assert agrees(store)
+    assert store.sql("FROM current_result")["status"].tolist() == ["ok"]
+    store.execute("DELETE FROM result WHERE status = 'ok'")
+    assert agrees(store)
+    assert len(store.sql("FROM repeated")) == 0
+
+
 def test_imported_results_without_a_structure_do_not_collapse(store: Store) -> None:
     method(store, "m")
     record(store, *(result(None, external_id=f"mp-{i}", energy=-1.0 * i) for i in range(3)),
