@@ -152,7 +152,8 @@ print(found.done, found.seconds, resource.getrusage(resource.RUSAGE_SELF).ru_max
 
 def run_noop(store: Store, forces: bool) -> Any:
     """Screen with a runner that computes nothing, on one worker process."""
-    return screen(store, Plan(NOOP, {"forces": str(forces).lower()}, store.table_name), config=one_worker())
+    settings = {"forces": str(forces).lower(), "energy": "false"}
+    return screen(store, Plan(NOOP, settings, store.table_name), config=one_worker())
 
 
 def one_worker() -> Any:

@@ -11,7 +11,10 @@ from mlmat.runner import WrappedAtomsRunner
 
 
 class Noop(WrappedAtomsRunner):
-    """Energy: the number of atoms. Forces: zero, so that a row has the size of a real one."""
+    """Energy: the number of atoms. Forces: zero, so that a row has the size of a real one.
+
+    energy=false returns none: then there is nothing to make hulls of, which is work that other systems do not do.
+    """
 
     name = "noop"
     version = "1"
@@ -20,9 +23,9 @@ class Noop(WrappedAtomsRunner):
         "forces": "DOUBLE[3][] -- eV/Å, force on each atom, shape (nsites, 3)",
     }
 
-    def __init__(self, files: Any = (), forces: bool = True) -> None:
+    def __init__(self, files: Any = (), forces: bool = True, energy: bool = True) -> None:
         super().__init__(files)
-        self.forces = forces
+        self.forces, self.energy = forces, energy
 
     def run_batch(self, batch: Sequence[Atoms]) -> list[dict[str, Any]]:
         """Rows at once."""
@@ -32,4 +35,7 @@ class Noop(WrappedAtomsRunner):
         """One row."""
         import numpy as np
 
-        return {"energy": float(-len(atoms)), "forces": np.zeros((len(atoms), 3)) if self.forces else None}
+        return {
+            "energy": float(-len(atoms)) if self.energy else None,
+            "forces": np.zeros((len(atoms), 3)) if self.forces else None,
+        }

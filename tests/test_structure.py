@@ -7,6 +7,7 @@ from functools import reduce
 from math import gcd
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from ase import Atoms
 from ase.build import bulk
@@ -20,6 +21,7 @@ from mlmat.structure import (
     anonymous_formula,
     counts,
     from_row,
+    from_table,
     reduced_formula,
     space_group,
     structure_id,
@@ -160,6 +162,40 @@ def test_a_row_gives_back_the_atoms_bit_for_bit(atoms: Atoms, moments: str, char
         assert not back.get_initial_magnetic_moments().any()
     assert np.array_equal(back.get_initial_charges(), atoms.get_initial_charges())
     assert structure_id(back) == to_row(atoms)["structure_id"]
+
+
+GEOMETRY = pa.schema(
+    [("lattice_vectors", pa.list_(pa.list_(pa.float64(), 3), 3)),
+     ("cartesian_site_positions", pa.list_(pa.list_(pa.float64(), 3))), ("atomic_numbers", pa.list_(pa.uint8())),
+     ("dimension_types", pa.list_(pa.uint8(), 3)), ("initial_magnetic_moments", pa.list_(pa.float64())),
+     ("initial_charges", pa.list_(pa.float64()))]
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(crystals(least=0), seeds), min_size=1, max_size=6), st.integers(0, 5), st.integers(0, 5))
+def test_a_table_gives_the_atoms_that_its_rows_give(some: list[tuple[Atoms, int]], first: int, middle: int) -> None:
+    for atoms, seed in some:
+        rng = np.random.default_rng(seed)
+        atoms.pbc = rng.integers(0, 2, 3)
+        if rng.integers(2):
+            atoms.set_initial_charges(rng.normal(size=len(atoms)))
+        if kind := rng.integers(3):
+            atoms.set_initial_magnetic_moments(rng.normal(size=(len(atoms), 3)[:kind]))
+    rows = [{name: value for name, value in to_row(atoms).items() if name in GEOMETRY.names} for atoms, _ in some]
+    whole = pa.Table.from_pylist(rows, GEOMETRY)
+    parts = [whole.slice(first), whole.slice(middle, 1), whole.slice(0, 0), pa.Table.from_pylist(rows)]
+    for table in (whole, *parts, pa.concat_tables(parts[:3])):
+        expected = [from_row(row) for row in table.to_pylist()]
+        found = list(from_table(table))
+        assert len(found) == len(table)
+        for atoms, other in zip(expected, found, strict=True):
+            assert atoms == other
+            assert atoms.arrays.keys() == other.arrays.keys()
+            assert all((atoms.arrays[n] == other.arrays[n]).all() for n in atoms.arrays)
+            assert {n: a.dtype for n, a in atoms.arrays.items()} == {n: a.dtype for n, a in other.arrays.items()}
+            other.positions += 1.0
+            other.cell[:] = 0.0  # each has arrays of its own
+    assert list(from_table(whole)) == [from_row(row) for row in whole.to_pylist()]
 
 
 @given(st.dictionaries(st.sampled_from(chemical_symbols[1:95]), st.integers(1, 60), min_size=1, max_size=8))

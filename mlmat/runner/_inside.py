@@ -11,6 +11,7 @@ import faulthandler
 import sys
 import time
 import traceback
+from itertools import islice
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ from mlmat.runner._ready import broken, ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pyarrow as pa
 
     from mlmat.runner._base import WrappedAtomsRunner
     from mlmat.runner._load import Recipe
@@ -58,27 +61,26 @@ def _answers(recipe: Recipe, ticket: Ticket, structures: bytes, note: Note) -> I
         yield ("broken", broken(error))
         return
     yield ("ready",)
-    rows = frame.from_ipc(structures).to_pylist()
-    ids = [row["structure_id"] for row in rows]
+    table = frame.from_ipc(structures)
+    ids: list[str] = table["structure_id"].to_pylist()
     outcomes: list[OutcomeOf] = []
     sent, since = 0, time.monotonic()
-    for outcome in _outcomes(runner, rows, ticket, note):
+    for outcome in _outcomes(runner, table, ticket, note):
         outcomes.append(outcome)
         done = sent + len(outcomes)
-        if done == len(rows) or time.monotonic() - since > SEND_EVERY:
+        if done == len(ids) or time.monotonic() - since > SEND_EVERY:
             yield ("frame", done, pack(ticket, runner.columns, ids[sent:done], outcomes))
             outcomes, sent, since = [], done, time.monotonic()
 
 
-def _outcomes(
-    runner: WrappedAtomsRunner, rows: list[dict[str, Any]], ticket: Ticket, note: Note
-) -> Iterator[OutcomeOf]:
+def _outcomes(runner: WrappedAtomsRunner, structures: pa.Table, ticket: Ticket, note: Note) -> Iterator[OutcomeOf]:
     """What came of each structure; the note says at each moment which ones are at work."""
-    from mlmat.structure import from_row
+    from mlmat.structure import from_table
 
-    step = 1 if one_by_one(runner) else len(rows)
-    for first in range(0, len(rows), step):
-        together = [from_row(row) for row in rows[first : first + step]]
+    made = from_table(structures)
+    step = 1 if one_by_one(runner) else len(structures)
+    for first in range(0, len(structures), step):
+        together = list(islice(made, step))
         note.begin(first, len(together))
         found = list(outcomes_of(runner, together, Path(ticket.scratch)))
         note.end()

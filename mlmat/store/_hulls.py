@@ -15,7 +15,7 @@ from mlmat.stability import Phase, Verdict, above_hull
 from mlmat.store._columns import insert
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import duckdb
 
@@ -46,12 +46,7 @@ class Known:
 
     def inside(self, elements: tuple[str, ...]) -> list[Phase]:
         """The phases of these elements or of some of them."""
-        if len(elements) <= SUBSETS:
-            parts: Iterable[tuple[str, ...]] = (
-                part for size in range(1, len(elements) + 1) for part in combinations(elements, size)
-            )
-        else:
-            parts = [part for part in self.systems if set(elements).issuperset(part)]
+        parts = subsets(elements) or [part for part in self.systems if set(elements).issuperset(part)]
         return [phase for part in parts for phase in self.systems.get(part, ())]
 
 
@@ -66,23 +61,41 @@ def outdated(con: duckdb.DuckDBPyConnection) -> list[System]:
 
 def phases(con: duckdb.DuckDBPyConnection, systems: Sequence[System]) -> dict[str, Known]:
     """What competes in these systems, by method."""
-    elements = sorted({element for system in systems for element in system.elements})
+    import pyarrow as pa
+
+    names = sorted({(system.method_id, "-".join(part)) for system in systems for part in subsets(system.elements)})
+    names += _of_many_elements(con, [system for system in systems if len(system.elements) > SUBSETS])
+    columns = [pa.array([pair[i] for pair in names], pa.string()) for i in (0, 1)]
+    con.register("asked", pa.table(columns, ["method_id", "chemical_system"]))
     query = """
         SELECT method_id, result_id::VARCHAR, coalesce(external_id, structure_id), formula, elements, amounts, energy
-        FROM phase WHERE competes AND list_contains($methods, method_id) AND list_has_all($elements, elements)
+        FROM phase SEMI JOIN asked USING (method_id, chemical_system) WHERE competes
     """
-    asked = {"methods": sorted({system.method_id for system in systems}), "elements": elements}
     groups: dict[str, dict[tuple[str, ...], list[Phase]]] = defaultdict(lambda: defaultdict(list))
-    names: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
-    for method, key, name, formula, symbols, amounts, energy in con.execute(query, asked).fetchall():
+    found: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
+    for method, key, name, formula, symbols, amounts, energy in con.execute(query).fetchall():
         groups[method][tuple(symbols)].append(Phase(key, dict(zip(symbols, amounts, strict=True)), energy))
-        names[method][key] = (name, formula)
-    return {method: Known(groups[method], names[method]) for method in groups}
+        found[method][key] = (name, formula)
+    return {system.method_id: Known(groups[system.method_id], found[system.method_id]) for system in systems}
+
+
+def subsets(elements: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Every system of some of these elements; none where that would be too many."""
+    if len(elements) > SUBSETS:
+        return []
+    return [part for size in range(1, len(elements) + 1) for part in combinations(elements, size)]
+
+
+def _of_many_elements(con: duckdb.DuckDBPyConnection, systems: Sequence[System]) -> list[tuple[str, str]]:
+    """The systems at hand inside those that have too many elements to name all that could be."""
+    query = "SELECT DISTINCT method_id, chemical_system FROM phase WHERE method_id = ? AND list_has_all(?, elements)"
+    asked = {(system.method_id, system.elements) for system in systems}
+    return [pair for method, elements in asked for pair in con.execute(query, [method, list(elements)]).fetchall()]
 
 
 def rows_of(system: System, known: Known) -> Iterator[dict[str, Any]]:
     """Rows of `hull_row`: the phases of exactly these elements."""
-    asked = known.systems[system.elements]
+    asked = known.systems.get(system.elements, ())  # they may have changed a moment ago
     fixed = {"method_id": system.method_id, "chemical_system": system.name}
     try:
         verdicts: Sequence[Verdict | None] = above_hull(asked, known.inside(system.elements))

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ase import Atoms
     from pymatgen.core import Structure
 
-#: Structures that one read of an iteration takes.
-CHUNK = 1_000
+#: Structures that one read of an iteration takes: opening the store costs as much as a thousand of them.
+CHUNK = 10_000
 
 
 class Reading:
@@ -123,7 +123,7 @@ class Reading:
         """Iterate over the structures that files gave; where is SQL over the columns of `structure` and `source`.
 
         flagged, produced: those too that were flagged, that a runner returned (relaxed ones). Each `Atoms` carries its
-        id in `info["structure_id"]`. The store is open only while a thousand are read.
+        id in `info["structure_id"]`. The store is open only while ten thousand are read.
         """
         with self._reading() as con:
             ids = _structures.matching(con, where, flagged=flagged, produced=produced)

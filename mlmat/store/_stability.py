@@ -15,7 +15,7 @@ from mlmat.store._connection import rows
 from mlmat.store._opening import Opening
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import duckdb
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 TOGETHER, MANY = 200, 1_000
 #: Seconds after which a step ends with what it has.
 STEP = 5.0
+#: Systems whose phases are read at once, and kept in memory.
+READ = 2_000
 #: Seconds that a reader waits to write what it computed; others see it as not computed yet.
 PATIENCE = 5.0
 #: Seconds that a run gives at its end to the hulls that its results changed; readers compute the rest.
@@ -72,16 +74,11 @@ class Stability(Opening):
     def _hulls(self) -> Iterator[Step]:
         with self._reading() as con:
             stale = _hulls.outdated(con)
-            known = _hulls.phases(con, stale) if stale else {}
-        some: list[_hulls.System] = []
-        found: list[dict[str, Any]] = []
-        begun = time.monotonic()
-        for system in stale:
-            some.append(system)
-            found.extend(_hulls.rows_of(system, known[system.method_id]))
-            if len(some) == TOGETHER or system is stale[-1] or time.monotonic() > begun + STEP:
-                yield len(some), len(stale), partial(_hulls.write, systems=some, rows=found)
-                some, found, begun = [], [], time.monotonic()
+        for start in range(0, len(stale), READ):
+            some = stale[start : start + READ]
+            with self._reading() as con:
+                known = _hulls.phases(con, some)
+            yield from _steps(some, known, len(stale))
 
     def _crystals(self) -> Iterator[Step]:
         with self._reading() as con:
@@ -127,6 +124,18 @@ class Stability(Opening):
                 any_result = rows(con, "SELECT 1 FROM result WHERE run_id = ? LIMIT 1", [run_id])
             if any_result:
                 self.refresh_hulls(AFTER_RUN)
+
+
+def _steps(stale: Sequence[_hulls.System], known: Mapping[str, _hulls.Known], of: int) -> Iterator[Step]:
+    some: list[_hulls.System] = []
+    found: list[dict[str, Any]] = []
+    begun = time.monotonic()
+    for system in stale:
+        some.append(system)
+        found.extend(_hulls.rows_of(system, known[system.method_id]))
+        if len(some) == TOGETHER or system is stale[-1] or time.monotonic() > begun + STEP:
+            yield len(some), of, partial(_hulls.write, systems=some, rows=found)
+            some, found, begun = [], [], time.monotonic()
 
 
 @cache

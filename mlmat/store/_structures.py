@@ -260,9 +260,8 @@ def condition(where: str | None) -> str:
 
 def atoms_of(table: pa.Table) -> Iterator[Atoms]:
     """The atoms of a geometry table, each with its id in `info`."""
-    from mlmat.structure import from_row
+    from mlmat.structure import from_table
 
-    for row in table.to_pylist():
-        atoms = from_row(row)
-        atoms.info["structure_id"] = row["structure_id"]
+    for structure_id, atoms in zip(table["structure_id"].to_pylist(), from_table(table), strict=True):
+        atoms.info["structure_id"] = structure_id
         yield atoms
