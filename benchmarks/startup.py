@@ -44,7 +44,7 @@ def main() -> None:
         )
     goals = {"mlmat --help": 0.3, "mlmat status": 1.0}
     rows = [
-        {"what": name, "seconds": found.median(name), "goal": goals.get(name, ""),
+        {"what": f"{name} (s)", "measured": found.median(name), "goal": goals.get(name, ""),
          "met": "" if name not in goals else "yes" if found.median(name) <= goals[name] else "no"}
         for name in found.seconds
     ]  # fmt: skip

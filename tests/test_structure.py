@@ -172,7 +172,7 @@ GEOMETRY = pa.schema(
 )  # fmt: skip
 
 
-@given(st.lists(st.tuples(crystals(least=0), seeds), min_size=1, max_size=6), st.integers(0, 5), st.integers(0, 5))
+@given(st.lists(st.tuples(crystals(), seeds), min_size=1, max_size=6), st.integers(0, 5), st.integers(0, 5))
 def test_a_table_gives_the_atoms_that_its_rows_give(some: list[tuple[Atoms, int]], first: int, middle: int) -> None:
     for atoms, seed in some:
         rng = np.random.default_rng(seed)
