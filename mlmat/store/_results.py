@@ -168,15 +168,17 @@ def _merge_results(con: duckdb.DuckDBPyConnection, new: list[pa.Table]) -> int:
     empty_like(con, "fresh_result", "result")
     for table in new:
         con.register("new_result", table)
-        # An anti-join reads only what may match. Ids sort by time: that is the end of the table, however long it is.
         con.execute(
             """
             CREATE OR REPLACE TEMP TABLE fresh AS
-            SELECT * FROM (SELECT * REPLACE (result_id::UUID AS result_id) FROM new_result)
-            ANTI JOIN result USING (result_id)
-            ANTI JOIN fresh_result USING (result_id)
+            SELECT * REPLACE (result_id::UUID AS result_id) FROM new_result
             QUALIFY row_number() OVER (PARTITION BY result_id) = 1
             """
+        )
+        # Of a table whose size is known, an anti-join reads only what may match. Ids sort by time: that is the end.
+        con.execute(
+            "CREATE OR REPLACE TEMP TABLE fresh AS FROM fresh "
+            "ANTI JOIN result USING (result_id) ANTI JOIN fresh_result USING (result_id)"
         )
         insert(con, "fresh_result", "fresh")
     note_repeated(con, "fresh_result")
