@@ -106,10 +106,12 @@ def jobflow(crystals: list[Atoms], folder: Path) -> Callable[[], int]:
     return run
 
 
-def quacc(crystals: list[Atoms]) -> Callable[[], int]:
-    """A job of quacc for each structure, on parsl."""
+def quacc(kernel: Any, crystals: list[Atoms]) -> Callable[[], int]:
+    """A job of quacc for each structure, on the same workers of parsl."""
+    from parsl.dataflow.dflow import DataFlowKernelLoader
     from quacc import job
 
+    DataFlowKernelLoader._dfk = kernel  # what parsl.load() does for a kernel of its own
     compute = job(noop_of)
 
     def run() -> int:
@@ -124,7 +126,7 @@ def peers(kernel: Any, crystals: list[Atoms], folder: Path) -> dict[str, Callabl
     made: dict[str, Callable[[], int]] = {"parsl, a task each, nothing recorded": bare_parsl(kernel, crystals)}
     for name, start in (
         ("jobflow, run locally, JSONStore", lambda: jobflow(crystals, folder)),
-        ("quacc on parsl", lambda: quacc(crystals)),
+        ("quacc on parsl", lambda: quacc(kernel, crystals)),
     ):
         package = name.partition(",")[0].partition(" ")[0]
         if importlib.util.find_spec(package) is None:
