@@ -7,13 +7,12 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
+from ase import Atoms
 from ase.data import chemical_symbols
 from matscipy.neighbours import neighbour_list
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from ase import Atoms
 
 #: Atoms per Å³; diamond has 0.18. Denser cells would cost memory without end in the neighbour list.
 DENSEST = 2.0
@@ -110,3 +109,18 @@ def pack(sizes: Sequence[int], limit: int) -> list[list[int]]:
         groups[-1].append(position)
         room -= size
     return groups
+
+
+def probe_graphs(numbers: Sequence[int], cutoff: float) -> list[Graph]:
+    """Structures that try a model: two crystals of up to twelve of its elements, and an atom without neighbours."""
+    rng = np.random.default_rng(0)
+    species = Species("probe", numbers)
+    chosen = np.array(numbers)[np.linspace(0, len(numbers) - 1, 12).astype(int)]
+    found = []
+    for part, repeats in ((chosen[:8], (2, 2, 2)), (chosen[8:], (1, 2, 2))):
+        atoms = Atoms(part, positions=2.5 * np.array(list(np.ndindex(repeats))), cell=2.5 * np.array(repeats), pbc=True)
+        atoms.rattle(0.15, rng=rng)
+        atoms.set_cell(atoms.cell @ (np.eye(3) + rng.normal(0, 0.03, (3, 3))), scale_atoms=True)
+        found.append(graph_of(atoms, species, cutoff))
+    alone = Atoms(chosen[:1], positions=np.zeros((1, 3)), cell=3 * cutoff * np.eye(3), pbc=True)
+    return [*found, graph_of(alone, species, cutoff)]

@@ -51,7 +51,7 @@ class InteratomicRunner(WrappedAtomsRunner):
         max_steps: int,
         optimizer: str,
         device: str,
-        batch_edges: int,
+        batch_edges: int | None,
     ) -> None:
         super().__init__(files)
         self.model = model
@@ -139,12 +139,17 @@ def checked(runner: str, settings: Mapping[str, Any], defaults: Mapping[str, Any
     for key, allowed in CHOICES.items():
         require(full[key] in allowed, f"{key}={full[key]!r}: use one of {', '.join(allowed)}")
     for key in ("max_steps", "batch_edges"):
-        require(type(full[key]) is int and full[key] > 0, f"{key}={full[key]!r}: use a whole number above 0")
+        by_itself = full[key] is None and defaults[key] is None
+        require(by_itself or _is_count(full[key]), f"{key}={full[key]!r}: use a whole number above 0")
     for key in ("model", "device"):
         require(isinstance(full[key], str) and bool(full[key]), f"{key}={full[key]!r}: use a text")
     require(bool(_DEVICE.fullmatch(full["device"])), f"device={full['device']}: use auto, cpu, cuda or cuda:N")
     require(_is_positive(full["fmax"]), f"fmax={full['fmax']!r}: use a number above 0, in eV/Å")
     return full | {"fmax": float(full["fmax"])}
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value > 0
 
 
 def _is_positive(value: Any) -> bool:

@@ -88,6 +88,7 @@ class Runner(InteratomicRunner):
         path = weights(self.model)
         from mlmat.runner._chgnet import Chgnet
 
+        assert self.batch_edges is not None
         return Chgnet(path, self.model, self.dtype, self.device, self.batch_edges)
 
 

@@ -17,7 +17,7 @@ from mlmat.runner._interatomic import InteratomicRunner, checked, identity, requ
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlmat.runner._potential import Potential
+    from mlmat.runner._mace import Potential
 
 _UNTRAINED_NOTE = (
     "This MACE model is untrained: its numbers mean nothing. "
@@ -31,7 +31,8 @@ class Runner(InteratomicRunner):
     model: a name from `mlmat models`, or a registered file. dtype: float64 or float32. relax: none, positions,
     or cell (and positions). fmax: eV/Å, where a relaxation has converged; with relax=cell it also bounds the
     gradient of ASE's FrechetCellFilter. optimizer: a name from `ase.optimize`. device: cpu, cuda, cuda:N or
-    auto. head: of a model that has several. batch_edges: neighbour pairs in one pass (on a GPU 100,000).
+    auto. head: of a model that has several. batch_edges: neighbour pairs in one pass; by default 3,000, and on a
+    GPU what fits into its memory.
     """
 
     name: ClassVar[str | None] = "mace"
@@ -49,7 +50,7 @@ class Runner(InteratomicRunner):
         optimizer: str = "FIRE",
         device: str = "cpu",
         head: str | None = None,
-        batch_edges: int = 3000,
+        batch_edges: int | None = None,
     ) -> None:
         super().__init__(
             files,
@@ -85,7 +86,7 @@ class Runner(InteratomicRunner):
         )
 
     def _load(self) -> Potential:
-        from mlmat.runner._potential import Potential
+        from mlmat.runner._mace import Potential
 
         path = Path(self.model)
         if not path.is_absolute():  # made by hand, without `prepare`

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def runner(prepared):
 
 @pytest.fixture(scope="session")
 def potential(prepared):
-    from mlmat.runner._potential import Potential
+    from mlmat.runner._mace import Potential
 
     return Potential(_weights.Path(prepared.settings["model"]), "float64", "cpu", None, 500)
 
@@ -229,6 +230,55 @@ def test_a_pass_that_raises_is_repeated_one_by_one(runner, monkeypatch):
     assert failed == [len(atoms) == 8 for atoms in crystals()]
 
 
+def test_where_memory_does_not_suffice_passes_are_halved_and_nothing_is_lost(prepared, runner):
+    import torch
+
+    from mlmat.runner._mace import Potential
+
+    class Small(Potential):
+        """A device that holds 300 edges."""
+
+        passes: ClassVar[list[int]] = []
+
+        def _forward(self, graphs):
+            edges = sum(graph.size for graph in graphs)
+            self.passes.append(edges)
+            if edges > 300:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+            return super()._forward(graphs)
+
+    potential = Small(_weights.Path(prepared.settings["model"]), "float64", "cpu", None, 100_000)
+    batch = 4 * [atoms for atoms in crystals() if len(atoms) < 8]
+    found = potential.evaluate(batch)
+    for atoms, one in zip(batch, found, strict=True):
+        assert one.energy == pytest.approx(runner.run(atoms)["energy"], abs=1e-9)
+    assert potential.passes[0] > 1000
+    assert potential.batch_edges <= 600
+    potential.passes.clear()
+    potential.evaluate(batch)
+    assert max(potential.passes) <= 600
+    (alone,) = potential.evaluate([bulk("Cu").repeat((3, 3, 3))])
+    assert isinstance(alone, torch.OutOfMemoryError)
+
+
+def test_how_much_fits_is_measured(prepared, monkeypatch):
+    """The sum that is done on a GPU, with the memory of one that is not here."""
+    import torch
+
+    from mlmat.runner import _mace
+
+    potential = _mace.Potential(_weights.Path(prepared.settings["model"]), "float32", "cpu", None, None)
+    assert potential.batch_edges == _mace.CPU_EDGES
+    graphs = _mace.PROBES * _mace.probe_graphs(potential.species.numbers, potential.cutoff)
+    edges = sum(graph.size for graph in graphs)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 7 * edges)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 10_007 * edges)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10_000_000_000, 0))
+    potential.fast = False
+    assert potential._fitting() == pytest.approx(600_000, abs=1)
+
+
 # --- relaxation ---
 
 
@@ -415,11 +465,11 @@ def test_the_untrained_model_has_the_same_bytes_each_time(prepared, tmp_path):
 def test_one_load_serves_all_threads_and_dtypes_do_not_mix(prepared, monkeypatch):
     import torch
 
-    from mlmat.runner import _potential
+    from mlmat.runner import _mace, _potential
 
     monkeypatch.setattr(_potential, "_loaded", {})
-    loads, read = [], _potential._read
-    monkeypatch.setattr(_potential, "_read", lambda *a: loads.append(a) or time.sleep(0.05) or read(*a))
+    loads, read = [], _mace._read
+    monkeypatch.setattr(_mace, "_read", lambda *a: loads.append(a) or time.sleep(0.05) or read(*a))
     rows = {}
 
     def work(number):
@@ -460,7 +510,7 @@ def test_what_holds_no_model_is_refused(prepared, tmp_path):
 
 
 def test_a_head_must_be_one_of_the_models(prepared):
-    from mlmat.runner._potential import _head_index
+    from mlmat.runner._mace import _head_index
 
     with pytest.raises(ModelError, match=r"no head pbe.*Default"):
         Runner(**prepared.settings | {"head": "pbe"}).setup()

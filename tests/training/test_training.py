@@ -97,7 +97,8 @@ def computed(model, atoms):
     import torch
 
     from mlmat.runner._graph import Species, graph_of
-    from mlmat.runner._potential import Potential, default_dtype
+    from mlmat.runner._mace import Potential
+    from mlmat.runner._potential import default_dtype
 
     numbers = model.atomic_numbers.tolist()
     species = Species("toy", numbers)
