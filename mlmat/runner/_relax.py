@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import ase.optimize
 import numpy as np
 from ase.calculators.calculator import Calculator, all_changes
-from ase.filters import FrechetCellFilter
+
+from mlmat.runner._cell import CellFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,6 +69,14 @@ class Shelf(Calculator):  # type: ignore[misc]
         if found.stress is not None:
             self.results["stress"] = found.stress
 
+    def check_state(self, atoms: Any, tol: float = 1e-15) -> list[str]:
+        """What has changed since the last evaluation: only positions and cell can. ASE's own looks at everything."""
+        known = self.atoms
+        if known is None or len(known) != len(atoms):
+            return list(all_changes)
+        changed = {name: (getattr(known, name), getattr(atoms, name)) for name in ("positions", "cell")}
+        return [name for name, (old, new) in changed.items() if not np.array_equal(old, new)]
+
     def calculate(self, atoms: Any = None, properties: Any = ("energy",), system_changes: Any = all_changes) -> None:
         """Evaluate one structure alone."""
         (found,) = self.evaluate([atoms])
@@ -109,7 +118,7 @@ class _Job:
         if self.goal.mode == "cell":
             if not self.atoms.pbc.all():
                 raise ValueError("relax=cell needs a structure that is periodic in three directions")
-            target = FrechetCellFilter(self.atoms)
+            target = CellFilter(self.atoms)
         optimizer = getattr(ase.optimize, self.goal.optimizer)(target, logfile=None)
         optimizer.fmax = self.goal.fmax
         return optimizer

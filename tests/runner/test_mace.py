@@ -309,6 +309,26 @@ def test_relaxing_together_takes_the_steps_of_ase_alone(prepared, mode, optimize
         np.testing.assert_allclose(row["relaxed"].cell[:], theirs.cell[:], atol=1e-6)
 
 
+def test_the_filter_of_the_cell_is_ases_own_to_rounding():
+    from mlmat.runner._cell import CellFilter
+
+    rng = np.random.default_rng(0)
+    for start in (bulk("Cu", cubic=True), bulk("Al"), bulk("Ni", a=3.6).repeat((2, 1, 1))):
+        both = [kind(start.copy()) for kind in (FrechetCellFilter, CellFilter)]
+        for one in both:
+            one.atoms.calc = EMT()
+        for size in (0.0, 0.02, 0.1, 0.3):
+            theirs, ours = both
+            np.testing.assert_allclose(ours.get_positions(), theirs.get_positions(), atol=1e-12)
+            np.testing.assert_allclose(ours.get_forces(), theirs.get_forces(), atol=1e-11)
+            np.testing.assert_allclose(ours.get_forces(), theirs.get_forces(), atol=1e-11)
+            np.testing.assert_allclose(ours.stress, theirs.stress, atol=1e-13)
+            new = theirs.get_positions() + size * rng.normal(size=(len(start) + 3, 3))
+            for one in both:
+                one.set_positions(new)
+            np.testing.assert_allclose(ours.atoms.cell[:], theirs.atoms.cell[:], atol=1e-12)
+
+
 def test_the_numbers_of_a_relaxation_are_of_the_relaxed_structure(prepared, runner):
     start = crystals()[1]
     before = start.copy()
