@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from mlmat.store import Store
 
-#: Seconds of work that a batch should take.
-BATCH_SECONDS = 4.0
 #: Structures in one batch at most, and read ahead of their computation.
 BATCH_MAX, AHEAD = 2_000, 20_000
 #: Times that a batch is lost with others, a node or a block, before it has to show that it is innocent.
@@ -58,16 +56,34 @@ class Batch:
         return [self.part(self.ids[:middle]), self.part(self.ids[middle:])]
 
 
+def longest_first(pending: pa.Table) -> pa.Table:
+    """Structures with many atoms first, so that no worker is left with one at the end.
+
+    Only within what is read ahead: structures that lie together in the store are still read together.
+    """
+    import numpy as np
+
+    sites = pending["nsites"].to_numpy()
+    windows = range(0, len(sites), AHEAD)
+    orders = [at + np.argsort(-sites[at : at + AHEAD], kind="stable") for at in windows]
+    return pending.take(np.concatenate(orders)) if orders else pending
+
+
 class Feed:
     """Pending structures as batches of a size that is learnt from what the last ones took."""
 
-    def __init__(self, store: Store, pending: pa.Table, first_atoms: float) -> None:
+    def __init__(self, store: Store, pending: pa.Table, first_atoms: float, workers: int, seconds: float) -> None:
+        """first_atoms: in the first batches; seconds: of work that later ones should take."""
         self._store = store
+        self._workers, self._seconds = workers, seconds
+        pending = longest_first(pending)
         self._ids: list[str] = pending["structure_id"].to_pylist()
         self._sites: list[int] = pending["nsites"].to_pylist()
+        self._atoms_left: int = sum(self._sites)
         self._at = 0
         self._ahead_from = 0
         self._ahead: pa.Table | None = None
+        self._least = first_atoms
         self.atoms_per_batch = first_atoms
         self._later: deque[Batch] = deque()
 
@@ -87,7 +103,7 @@ class Feed:
             del self._later[at]
             return batch
         end, atoms = self._at, 0
-        while end < len(self._ids) and end - self._at < BATCH_MAX and (atoms < self.atoms_per_batch or end == self._at):
+        while end < len(self._ids) and end - self._at < BATCH_MAX and (atoms < self._fitting() or end == self._at):
             atoms += self._sites[end]
             end += 1
         geometry = self._read(end)
@@ -95,7 +111,13 @@ class Feed:
             return None
         batch = Batch(self._ids[self._at : end], self._sites[self._at : end], geometry)
         self._at = end
+        self._atoms_left -= atoms
         return batch
+
+    def _fitting(self) -> float:
+        """Atoms for a batch: towards the end less, so that all workers end together."""
+        share = self._atoms_left / (2 * self._workers)
+        return min(self.atoms_per_batch, max(self._least, share))
 
     def _read(self, end: int) -> pa.Table | None:
         if self._ahead is None or end > self._ahead_from + self._ahead.num_rows:
@@ -114,6 +136,6 @@ class Feed:
         """Size the next batches by what this one took in the worker."""
         if seconds <= 0:
             return
-        fitting = sum(batch.sites) * BATCH_SECONDS / seconds
+        fitting = sum(batch.sites) * self._seconds / seconds
         # At most doubled each time: the first batches pay for loading the model or meet easy structures.
         self.atoms_per_batch = max(1.0, min(fitting, max(self.atoms_per_batch, sum(batch.sites)) * 2))

@@ -8,8 +8,8 @@ from ase import Atoms
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmat import frame
-from mlmat.batching import Batch
+from mlmat import batching, frame
+from mlmat.batching import Batch, Feed, longest_first
 from mlmat.structure import from_row, structure_id, to_row
 
 ROWS = [
@@ -52,3 +52,43 @@ def test_parts_of_parts(geometry: pa.Table, data: st.DataObject) -> None:
             assert_each_is_itself(half)
         if len(batch.ids) > 1:
             batch = batch.halves()[data.draw(st.integers(0, 1))]
+
+
+@given(st.lists(st.integers(1, 9), max_size=25))
+def test_longest_first_within_what_is_read_ahead(sites: list[int]) -> None:
+    window, batching.AHEAD = batching.AHEAD, 10
+    try:
+        table = _pending(sites)
+        ordered = longest_first(table)
+    finally:
+        batching.AHEAD = window
+    for at in range(0, len(sites), 10):
+        part, given_part = ordered.slice(at, 10), table.slice(at, 10)
+        assert part["nsites"].to_pylist() == sorted(sites[at : at + 10], reverse=True)
+        assert sorted(part["structure_id"].to_pylist()) == sorted(given_part["structure_id"].to_pylist())
+    assert all(sites[int(i)] == n for i, n in zip(*ordered.to_pydict().values(), strict=True))
+
+
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=24), st.integers(1, 4), st.integers(10, 400))
+def test_batches_shrink_towards_the_end_and_hold_everything_once(sites: list[int], workers: int, atoms: int) -> None:
+    feed = Feed(_Geometry(), _pending(sites), atoms, workers, 4.0)  # type: ignore[arg-type]
+    feed.atoms_per_batch = 1e9
+    left, seen = sum(sites), []
+    while feed:
+        batch = feed.next(quiet=True)
+        assert batch is not None
+        assert sum(batch.sites) - batch.sites[-1] < max(1.0, atoms / 10, left / (2 * workers))
+        left -= sum(batch.sites)
+        seen += batch.ids
+    assert sorted(seen) == sorted(_pending(sites)["structure_id"].to_pylist())
+
+
+def _pending(sites: list[int]) -> pa.Table:
+    return pa.table({"structure_id": [str(i) for i in range(len(sites))], "nsites": pa.array(sites, pa.int32())})
+
+
+class _Geometry:
+    """The part of a store that a feed reads."""
+
+    def geometry(self, ids: list[str]) -> pa.Table:
+        return pa.table({"structure_id": ids})

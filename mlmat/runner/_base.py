@@ -21,7 +21,8 @@ class Prepared:
 
     settings: what the worker builds the runner with; identity: the settings that make the method (a path of
     weights is not among them, their SHA-256 is); packages: distributions whose versions stand in the run;
-    notes: lines that the user is told once.
+    notes: lines that the user is told once; batch_seconds: of work that travels together, and is lost together when a
+    screen is stopped.
     """
 
     settings: Mapping[str, Any]
@@ -31,6 +32,7 @@ class Prepared:
     dtype: str | None = None
     packages: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    batch_seconds: float = 4.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mlmat import provenance
 from mlmat.errors import ModelError, RunnerError
 from mlmat.runner._base import Prepared
-from mlmat.runner._interatomic import COLUMNS, InteratomicRunner, checked, identity, require
+from mlmat.runner._interatomic import COLUMNS, InteratomicRunner, batch_seconds, checked, identity, require
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,6 +81,7 @@ class Runner(InteratomicRunner):
             model_name=full["model"],
             model_sha256=provenance.sha256(weights(full["model"])),
             dtype=full["dtype"],
+            batch_seconds=batch_seconds(full),
             packages=("torch", "chgnet", "ase"),
         )
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from mlmat.runner import _models
 from mlmat.runner._base import Prepared
-from mlmat.runner._interatomic import InteratomicRunner, checked, identity, require
+from mlmat.runner._interatomic import InteratomicRunner, batch_seconds, checked, identity, require
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,6 +81,7 @@ class Runner(InteratomicRunner):
             model_name=model.name,
             model_sha256=model.sha256,
             dtype=full["dtype"],
+            batch_seconds=batch_seconds(full),
             packages=("torch", "mace-torch", "e3nn", "ase"),
             notes=tuple(note for note in (_UNTRAINED_NOTE if model.kind == "untrained" else model.note,) if note),
         )

@@ -105,7 +105,9 @@ def _compute(work: Screen, config: Any, pending: pa.Table, journal: Journal) -> 
         for note in work.plan.prepared.notes:
             work.say(f"note: {note}")
         work.say(f"{pending.num_rows:,} structures pending; starting {workers} workers")
-        work.loop(kernel, workers, Feed(work.store, pending, work.plan.first_atoms), journal)
+        plan = work.plan
+        feed = Feed(work.store, pending, plan.first_atoms, workers, plan.prepared.batch_seconds)
+        work.loop(kernel, workers, feed, journal)
         work.finish_flush(journal, 2.0)
 
 
