@@ -24,7 +24,8 @@ import synthetic
 from harness import machine, parser, report
 
 from mlmat import frame, parsl_config, provenance
-from mlmat.batching import BATCH_MAX, BATCH_SECONDS, Feed
+from mlmat.batching import BATCH_MAX, Feed
+from mlmat.runner._base import Prepared
 from mlmat.runner._method import Plan
 from mlmat.runner._outcome import OutcomeOf
 from mlmat.runner._packing import pack
@@ -32,6 +33,8 @@ from mlmat.screen import _loop
 from mlmat.store import Store, open_store
 
 NOOP = f"{Path(__file__).parent / 'noop.py'}:Noop"
+#: Seconds of work in a batch, unless a runner says otherwise.
+BATCH_SECONDS = Prepared(settings={}, identity={}).batch_seconds
 #: Seconds a structure: single points with a small model on a core, with a large one, relaxations.
 KINDS = {"single points, 20 ms": 0.02, "single points, 0.2 s": 0.2, "relaxations, 2 s": 2.0, "relaxations, 60 s": 60.0}
 #: Spread of the time of a structure (standard deviation of its logarithm): sizes of real crystals.
@@ -67,11 +70,12 @@ def driven(store: Store, size: int, batches: int) -> float:
     store.start_run(run, plan.method)
     pending = store.pending(f"none-{size}").slice(0, size * batches)
     work, kernel, journal = _loop.Screen(store, plan, run["run_id"]), Instant(), store.journal(run["run_id"])
-    feed = Feed(store, pending, 1.0)
+    feed = Feed(store, pending, 1.0, 8, BATCH_SECONDS)
     sites = pending["nsites"].to_pylist()
     feed.learn = lambda *_: None  # type: ignore[method-assign]
     # Batches of exactly so many structures, whatever their atoms.
-    feed._sites, feed.atoms_per_batch = [1] * len(sites), float(size)
+    feed._sites = [1] * len(sites)
+    feed._fitting = lambda: float(size)  # type: ignore[method-assign]
     before, parsl_config.submit = parsl_config.submit, kernel.submit
     start = time.perf_counter()
     try:
