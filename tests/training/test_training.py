@@ -92,21 +92,16 @@ def test_the_written_out_forward_pass_is_maces(labels):
 
 
 def computed(model, atoms):
-    from types import SimpleNamespace
-
     import torch
 
     from mlmat.runner._graph import Species, graph_of
-    from mlmat.runner._mace import Potential
+    from mlmat.runner._mace import tensors_of
     from mlmat.runner._potential import default_dtype
 
-    numbers = model.atomic_numbers.tolist()
-    species = Species("toy", numbers)
-    settings = SimpleNamespace(dtype=torch.float64, device=torch.device("cpu"), species=species, head=0)
-    settings._reals = lambda parts: Potential._reals(settings, parts)
-    settings._integers = lambda values: Potential._integers(settings, values)
+    species = Species("toy", model.atomic_numbers.tolist())
+    graphs = [graph_of(atoms, species, 5.0)]
     with default_dtype(torch.float64):
-        return model(Potential._tensors(settings, [graph_of(atoms, species, 5.0)]), compute_stress=True)
+        return model(tensors_of(graphs, species.count, 0, torch.float64, torch.device("cpu")), compute_stress=True)
 
 
 def test_training_learns_resumes_and_writes_a_model(labels, tmp_path, monkeypatch):
