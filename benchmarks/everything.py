@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from harness import RESULTS, shown, table
 
 HERE = Path(__file__).parent
 #: Seconds for one benchmark.
-LIMIT = {True: 4 * 3600.0, False: 240.0}
+LIMIT = {True: 4 * 3600.0, False: 300.0}
 PAGE = """# Performance
 
 Ratios are medians over rounds in which every variant ran once, side by side in one process. `make bench-full` measures
@@ -31,7 +32,9 @@ keeps a goal from being reached, stands in the notes.
 def names(asked: list[str]) -> list[str]:
     """The benchmarks that were asked for, or all: every other script that reports through the harness."""
     others = (path for path in HERE.glob("*.py") if path != Path(__file__))
-    return asked or sorted(path.stem for path in others if "from harness import" in path.read_text())
+    return asked or sorted(
+        path.stem for path in others if re.search(r"^(from|import) harness", path.read_text(), re.MULTILINE)
+    )
 
 
 def run(name: str, full: bool) -> bool:
@@ -91,10 +94,11 @@ def summary(results: list[dict[str, Any]]) -> str:
     return f"## Goals\n\n{table(rows)}" if rows else ""
 
 
-def page(known: list[str], path: Path) -> str:
+def page(known: list[str], path: Path, full: bool) -> str:
     """The page, of the results that are there."""
+    size = "full" if full else "reduced"
     found = [json.loads(file.read_text()) for name in known if (file := RESULTS / f"{name}.json").is_file()]
-    return "\n\n".join([PAGE.strip(), *filter(None, [summary(found)]), *(section(one, path.parent / "img")
+    return "\n\n".join([PAGE.strip(), f"Measured at {size} sizes.", *filter(None, [summary(found)]), *(section(one, path.parent / "img")
                         for one in found)]) + "\n"  # fmt: skip
 
 
@@ -108,7 +112,7 @@ def main() -> None:
     given = parser.parse_args()
     failed = [] if given.page_only else [name for name in names(given.names) if not run(name, given.full)]
     if given.write:
-        given.write.write_text(page(names([]), given.write))
+        given.write.write_text(page(names([]), given.write, given.full))
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 

@@ -114,8 +114,8 @@ def main() -> None:
                 rounds = harness.measure(variants, options.rounds, warm=True)
                 rows.append(_row(model, label, structures, rounds))
                 seconds[f"{model} {label}"] = rounds.seconds
-                print(harness.table(rows[-1:]), flush=True)
-    harness.report("mace_single_points", rows, _notes(), seconds=seconds, before=before)
+                # After each row: what was measured stays where a later one takes too long.
+                harness.report("mace_single_points", rows, _notes(), seconds=seconds, before=before)
 
 
 def _kernel(folder: Path) -> AbstractContextManager[Any]:
