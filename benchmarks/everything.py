@@ -98,8 +98,8 @@ def page(known: list[str], path: Path, full: bool) -> str:
     """The page, of the results that are there."""
     size = "full" if full else "reduced"
     found = [json.loads(file.read_text()) for name in known if (file := RESULTS / f"{name}.json").is_file()]
-    return "\n\n".join([PAGE.strip(), f"Measured at {size} sizes.", *filter(None, [summary(found)]), *(section(one, path.parent / "img")
-                        for one in found)]) + "\n"  # fmt: skip
+    sections = (section(one, path.parent / "img") for one in found)
+    return "\n\n".join([PAGE.strip(), f"Measured at {size} sizes.", *filter(None, [summary(found)]), *sections]) + "\n"
 
 
 def main() -> None:
