@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mlmat.store import Store
 
-SHARED = Path(os.environ.get("MLMAT_SHARED", "/work/shared"))
+SHARED = Path(os.environ.get("MLMAT_SHARED", Path(__file__).parents[2] / "shared"))
 #: Structures that one transaction writes.
 CHUNK = 20_000
 #: Elements that take the places of the real ones: an element each store has a crystal of.
