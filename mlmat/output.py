@@ -42,13 +42,19 @@ def tell(lines: Iterable[str]) -> None:
         sys.stdout.flush()
 
 
+def check_file(output: Path) -> None:
+    """Refuse a place where no file can be. Raises UsageError."""
+    if not output.parent.is_dir():
+        raise UsageError(f"-o {output}: there is no folder {output.parent}; make it first")
+    if output.is_dir():
+        raise UsageError(f"-o {output}: this is a folder; give a file")
+
+
 def write(table: pa.Table, output: Path | None, form: str | None) -> None:
     """Print rows or write them to a file, as table, csv, json or parquet. Raises UsageError."""
     form = form or (_form_of(output) if output else "table")
-    if output is not None and not output.parent.is_dir():
-        raise UsageError(f"-o {output}: there is no folder {output.parent}; make it first")
-    if output is not None and output.is_dir():
-        raise UsageError(f"-o {output}: this is a folder; give a file")
+    if output is not None:
+        check_file(output)
     if form == "parquet":
         _write_parquet(table, output)
         return

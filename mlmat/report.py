@@ -69,20 +69,20 @@ def ingest_lines(report: Report, db: Path) -> Iterator[str]:
         yield _nothing_new(report, db)
         yield from _not_read(report)
         return
-    members = f" with {_count(report.members, 'member')}" if report.members else ""
-    rate = f" ({_count(report.files - report.unchanged, 'file')}{members} in {report.seconds:.1f} s)"
-    yield f"{_count(new, 'block')} ingested into {db}{rate}"
+    members = f" with {counted(report.members, 'member')}" if report.members else ""
+    rate = f" ({counted(report.files - report.unchanged, 'file')}{members} in {report.seconds:.1f} s)"
+    yield f"{counted(new, 'block')} ingested into {db}{rate}"
     for outcome in _OUTCOMES:
         if count := report.outcomes.get(outcome):
             yield f"  {outcome:11} {count:8,}"
     if report.unchanged:
-        yield f"  {_count(report.unchanged, 'file')} {_were(report.unchanged)} there already, unchanged"
+        yield f"  {counted(report.unchanged, 'file')} {_were(report.unchanged)} there already, unchanged"
     if report.unchanged_members:
-        yield f"  {_count(report.unchanged_members, 'member')} {_were(report.unchanged_members)} as before"
+        yield f"  {counted(report.unchanged_members, 'member')} {_were(report.unchanged_members)} as before"
     if report.other:
-        yield f"  {_count(report.other, 'file')} of other formats {_were(report.other)} passed over"
+        yield f"  {counted(report.other, 'file')} of other formats {_were(report.other)} passed over"
     if report.results:
-        yield f"  {_count(report.results, 'result')} came with them (mlmat reduce imported)"
+        yield f"  {counted(report.results, 'result')} came with them (mlmat reduce imported)"
     yield from _not_read(report)
     if any(report.outcomes.get(o) for o in _OUTCOMES[2:]):
         those = "current AND outcome NOT IN ('stored', 'duplicate')"
@@ -102,7 +102,8 @@ def _nothing_new(report: Report, db: Path) -> str:
     return f"nothing new: {files} in {db} already, unchanged"
 
 
-def _count(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """A number with its noun: `1 file`, `2,000 files`."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 

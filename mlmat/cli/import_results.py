@@ -33,9 +33,9 @@ def import_results(file: Path, method: str, db: Path) -> None:
     no more when it is imported again counts no more. Structures that come along are kept, but are not pending for
     screens unless asked for: `mlmat screen --of NAME`, or `mlmat ingest FILE`. Exit code 1 when no row is taken.
     """
+    from mlmat.cli._import_lines import lines
     from mlmat.imports import check_file, method_row
     from mlmat.imports import import_results as run
-    from mlmat.imports._report import lines
     from mlmat.report import bar
 
     check_file(file)  # a mistyped path should not leave an empty store behind

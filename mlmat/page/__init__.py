@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlmat.errors import UsageError
-from mlmat.output import placed
+from mlmat.output import check_file, placed
 from mlmat.page import _contents, _document
-from mlmat.page._place import check
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,7 +58,7 @@ def write(store: Store, target: Path, *, title: str | None = None, rows: int = _
 
     Raises UsageError, StoreError.
     """
-    check(target)
+    check_file(target)
     contents = _contents.of(store, title or store.path.stem, rows)
     text = _document.page(contents)
     with placed(target) as partial:

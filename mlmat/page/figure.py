@@ -9,11 +9,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import StoreError, UsageError
-from mlmat.output import placed, shown
+from mlmat.output import check_file, placed, shown
 from mlmat.page._contents import records
 from mlmat.page._formula import below, conventional
 from mlmat.page._labels import Around, Label, write_labels
-from mlmat.page._place import check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +63,7 @@ def write(store: Store, target: Path, system: str, *, method: str | None = None,
     """
     from matplotlib.figure import Figure
 
-    check(target)
+    check_file(target)
     if target.suffix.lower() not in SUFFIXES:
         raise UsageError(f"-o {target}: a figure is {', '.join(SUFFIXES)}")
     elements = _elements(system)

@@ -38,7 +38,7 @@ class Stability(Opening):
     """Computes what is out of date in short steps: a read, a computation without the store, a transaction."""
 
     #: Views, their users' own among them, and of which state of the file.
-    _definitions: tuple[tuple[int, int] | None, dict[str, str]] = (None, {})
+    _known_views: tuple[tuple[int, int] | None, dict[str, str]] = (None, {})
 
     def refresh_hulls(self, seconds: float = math.inf) -> int:
         """Compute the hulls whose phases have changed, for so many seconds at most; the number of chemical systems.
@@ -112,10 +112,11 @@ class Stability(Opening):
         """All views by name, asked for once as long as the file is the same: it takes longer than many a query."""
         about = self.path.stat()
         stamp = (about.st_mtime_ns, about.st_size)
-        if stamp != self._definitions[0]:
+        if stamp != self._known_views[0]:
             with self._reading() as con:
-                self._definitions = stamp, dict(_definitions(con))
-        return self._definitions[1]
+                query = "SELECT lower(view_name), sql FROM duckdb_views() WHERE NOT internal"
+                self._known_views = stamp, dict(rows(con, query))
+        return self._known_views[1]
 
     def _after_run(self, run_id: str) -> None:
         """Compute the hulls that the results of a run changed."""
@@ -157,8 +158,3 @@ def _built_on(views: dict[str, str], names: frozenset[str]) -> set[str]:
 def _words(sql: str) -> set[str]:
     """The words of a statement, without its comments and texts."""
     return set(re.findall(r"\w+", re.sub(r"--[^\n]*|'[^']*'", " ", sql).lower()))
-
-
-def _definitions(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
-    found = rows(con, "SELECT lower(view_name), sql FROM duckdb_views() WHERE NOT internal")
-    return [(name, text) for name, text in found]

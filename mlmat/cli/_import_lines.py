@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlmat.report import counted
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -24,20 +26,20 @@ _WORDS = {
 def lines(report: Report, file: str, method: str, db: Path) -> Iterator[str]:
     """How many rows of a file became what, why some were refused, and what else is worth knowing."""
     total = sum(report.outcomes.values())
-    yield f"{_count(total, 'row')} of {file} read into {db} as {method} in {report.seconds:.1f} s"
+    yield f"{counted(total, 'row')} of {file} read into {db} as {method} in {report.seconds:.1f} s"
     for outcome, words in _WORDS.items():
         if count := report.outcomes[outcome]:
             yield f"  {count:8,} {words}"
     if report.gone:
-        yield f"  {_count(report.gone, 'result')} of an earlier import of it {_are(report.gone)} not in it any more"
+        yield f"  {counted(report.gone, 'result')} of an earlier import of it {_are(report.gone)} not in it any more"
     if report.structures:
-        yield f"  {_count(report.structures, 'new structure')} came along (mlmat screen --of {method!r} computes them)"
+        yield f"  {counted(report.structures, 'new structure')} came along (mlmat screen --of {method!r} computes them)"
     if report.unused:
         yield f"  columns that are not used: {', '.join(name or '(one without a name)' for name in report.unused):.200}"
     for warning, count in report.warnings.most_common(KINDS):
-        yield f"  accepted, {_count(count, 'row')}: {warning}"
+        yield f"  accepted, {counted(count, 'row')}: {warning}"
     if len(report.warnings) > KINDS:
-        yield f"  accepted, {_count(len(report.warnings) - KINDS, 'other kind')} of warnings: mlmat reduce imports"
+        yield f"  accepted, {counted(len(report.warnings) - KINDS, 'other kind')} of warnings: mlmat reduce imports"
     yield from (f"refused: {line}" for line in report.refused)
     if report.problem:
         yield f"not read, or not to its end: {report.problem}"
@@ -47,7 +49,3 @@ def lines(report: Report, file: str, method: str, db: Path) -> Iterator[str]:
 
 def _are(count: int) -> str:
     return "is" if count == 1 else "are"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
