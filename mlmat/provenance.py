@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _lock, _last = threading.Lock(), 0
+_versions_seen: dict[str, str | None] = {}
 #: Packages whose versions stand in every run.
 ALWAYS = ("mlmat", "ase", "numpy", "parsl", "duckdb", "gemmi", "spglib")
 
@@ -78,6 +79,13 @@ def versions(extra: Iterable[str] = ()) -> dict[str, str]:
     """Versions of the packages that make the numbers; what is not installed is left out."""
     found = {name: version_of(name) for name in dict.fromkeys((*ALWAYS, *extra))}
     return {name: version for name, version in found.items() if version}
+
+
+def different(expected: Mapping[str, str]) -> str:
+    """How this process's packages differ from these versions, for people; nothing where they are the same."""
+    known = {name: _versions_seen.setdefault(name, version_of(name)) for name in expected}
+    others = {name: version for name, version in expected.items() if known[name] != version}
+    return ", ".join(f"{name} is {known[name] or 'missing'}, not {version}" for name, version in others.items())
 
 
 def new_run(command: str, arguments: str | None = None, packages: Iterable[str] = (), **columns: Any) -> dict[str, Any]:

@@ -31,7 +31,7 @@ NICE = 5
     "--config",
     default="local",
     show_default=True,
-    help="threads, local, or a file that defines a parsl Config.",
+    help="threads, local, slurm, a file of settings for slurm (.toml), or one that defines a parsl Config (.py).",
 )
 @click.option(
     "--time-limit",
@@ -66,7 +66,7 @@ def screen(runner: str, settings: tuple[str, ...], config: str, db: Path, **sele
         summary = run(store, plan, config=config, progress=progress, say=say, **selection)
     chosen = bool(selection["where"] or selection["of"] or selection["limit"] is not None)
     tell(screen_lines(summary, plan.method["method"], plan.runner, chosen))
-    _leave(130 if summary.outcome == "stopped" else 0)
+    _leave(130 if summary.outcome == "stopped" and not summary.ended else 0)
 
 
 def _leave(code: int) -> None:

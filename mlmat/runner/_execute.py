@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures.thread  # noqa: F401 - its own end of the program comes first then
+import os
 import secrets
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlmat import parsl_config, provenance
 from mlmat.errors import RunnerError
+from mlmat.parsl_config._gpus import pinned
 from mlmat.runner._base import Unreadable, WrappedAtomsRunner
 from mlmat.runner._load import recipe_of_object
 from mlmat.runner._outcome import describe, why
@@ -161,6 +163,7 @@ def run_one(recipe: Recipe, atoms: Atoms, scratch: str, call: str) -> bytes:
     import cloudpickle
 
     wait_until_sent()
+    os.environ.update(pinned())
     if call in _stopped:
         return cloudpickle.dumps({"status": "stopped"})  # type: ignore[no-any-return]
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlmat import frame, provenance
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Ticket:
     """What the driver knows of a batch: the run, the method, which attempt of each structure this is, its limits.
 
-    driver: host and process of the driver, as `provenance.here()`; time_limit: seconds for each structure;
-    memory_limit: bytes for the process that computes.
+    driver: host and process of the driver, as `provenance.here()`; versions: of its packages that make the numbers;
+    time_limit: seconds for each structure; memory_limit: bytes for the process that computes.
     """
 
     run_id: str
@@ -28,6 +28,7 @@ class Ticket:
     scratch: str
     attempts: int = 1
     driver: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
     time_limit: float | None = None
     memory_limit: int | None = None
 

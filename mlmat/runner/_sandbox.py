@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlmat import child, frame, provenance
+from mlmat.parsl_config._gpus import pinned
 from mlmat.runner._note import Note
 from mlmat.runner._packing import Ticket, failure_frame
 
@@ -62,7 +63,7 @@ class Sandbox:
         self.note = Note()
         fd = self.note.file.fileno()
         # In a session of its own, so that what a runner starts (a DFT code) can be ended with it.
-        self.popen, self.pipe = child.start("mlmat.runner._inside", str(fd), pass_fds=[fd], session=True)
+        self.popen, self.pipe = child.start("mlmat.runner._inside", str(fd), pass_fds=[fd], session=True, **pinned())
 
     def run(self, recipe: Recipe, ticket: Ticket, structures: pa.Table) -> Answer:
         """Compute a batch, or as much of it as the child survives."""

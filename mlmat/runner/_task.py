@@ -6,6 +6,7 @@ travels as data: a failed row, or a note in the frame that the runner itself cou
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,8 @@ def run_task(recipe: Recipe, ticket: Ticket, structures: bytes) -> list[bytes]:
         from mlmat.runner._sandbox import compute
 
         wait_until_sent()
+        if other := provenance.different(ticket.versions):
+            return [frame.pack({}, other=f"{provenance.host()} ({sys.prefix}): {other}")]
         try:
             return compute(recipe, ticket, structures)
         except Exception as error:  # no room, no process: this host's trouble, no structure's

@@ -25,6 +25,8 @@ __all__ = ["Summary", "screen"]
 
 #: Seconds that the last flush waits for a reader who does not leave: the journal keeps the results anyway.
 LAST_FLUSH = 5.0
+#: Batches that a driver takes home in a second, at ease (benchmarks/scaling.py): with many workers they are longer.
+MOST_BATCHES = 50
 
 
 def screen(
@@ -51,7 +53,8 @@ def screen(
     """
     method_id = plan.method["method_id"]
     described = parsl_config.describe(config)
-    config = parsl_config.make_config(config, store.folder / "parsl")
+    gpus = str(plan.prepared.settings.get("device", "cpu")) != "cpu"
+    config = parsl_config.make_config(config, store.folder / "parsl", gpus=gpus)
     limits = _limits(config, time_limit, memory_limit)
     about = {"packages": plan.prepared.packages, "method_id": method_id, "parsl_config": described}
     run = provenance.new_run("screen", arguments, **about)
@@ -64,6 +67,8 @@ def screen(
         store.start_run(run, plan.method)
         work = Screen(store, plan, run["run_id"], progress(pending.num_rows) if progress else None, say)
         work.limits = limits
+        work.scratch = parsl_config.scratch_of(config, store.folder / "parsl") / run["run_id"]
+        work.ending = parsl_config.ending(config)
         work.proven = store.has_ok(method_id)
         return _run(work, config, pending)
 
@@ -106,7 +111,8 @@ def _compute(work: Screen, config: Any, pending: pa.Table, journal: Journal) -> 
             work.say(f"note: {note}")
         work.say(f"{pending.num_rows:,} structures pending; starting {workers} workers")
         plan = work.plan
-        feed = Feed(work.store, pending, plan.first_atoms, workers, plan.prepared.batch_seconds)
+        seconds = max(plan.prepared.batch_seconds, parsl_config.seconds_per_batch(config), workers / MOST_BATCHES)
+        feed = Feed(work.store, pending, plan.first_atoms, workers, seconds)
         work.loop(kernel, workers, feed, journal)
         work.finish_flush(journal, 2.0)
 

@@ -7,6 +7,7 @@ node or block goes out again whole; when it happens again and again, it goes out
 
 from __future__ import annotations
 
+import sys
 import time
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ class Summary:
     seconds: float = 0.0
     outcome: str = "finished"
     waiting_bytes: int = 0
+    #: Whether it stopped because the job that it ran in was about to end.
+    ended: bool = False
 
     @property
     def done(self) -> int:
@@ -77,9 +80,15 @@ class Screen:
         self.on_progress = on_progress or (lambda _done, _failed: None)
         self.say = say or (lambda _text: None)
         self.summary = Summary()
+        self._versions = provenance.versions(plan.prepared.packages)
         self._flight: dict[Future[list[bytes]], Batch] = {}
         self.stopped = False
         self.limits: dict[str, Any] = {}
+        #: Where tasks may write.
+        self.scratch = store.folder / "scratch" / run_id
+        #: When to begin nothing new (monotonic time), and the seconds that are left then: a job has its end.
+        self.ending: tuple[float, float] | None = None
+        self._grace = GRACE
         #: Whether the method has ok results: then structures that crash are to blame, not the runner.
         self.proven = False
         self._barren, self._workers = 0, 1
@@ -93,6 +102,9 @@ class Screen:
         try:
             while (feed or self._flight) and not self.stopped:
                 parsl_config.check_alive(kernel)
+                for line in parsl_config.news(kernel):
+                    self.say(line)
+                self._end_in_time()
                 self._fill(kernel, feed, most)
                 done, _ = wait(self._flight, timeout=0.5, return_when=FIRST_COMPLETED)
                 self._take(done, feed, journal)
@@ -107,7 +119,14 @@ class Screen:
         """Hand out nothing more; what is under way may still come home."""
         self.stopped = True
         batches = f"{len(self._flight)} batches under way" if self._flight else "the workers"
-        self.say(f"stopping: waiting up to {GRACE:.0f} s for {batches}; ctrl-C again stops at once")
+        self.say(f"stopping: waiting up to {self._grace:.0f} s for {batches}; ctrl-C again stops at once")
+
+    def _end_in_time(self) -> None:
+        if self.ending and time.monotonic() >= self.ending[0]:
+            self._grace = self.ending[1]
+            self.summary.ended = True
+            self.say("the time of this job ends soon; the same command goes on in the next one")
+            self.stop()
 
     def _fill(self, kernel: Any, feed: Feed, most: int) -> None:
         while feed and len(self._flight) < most and not any(batch.apart for batch in self._flight.values()):
@@ -121,9 +140,9 @@ class Screen:
             self._flight[future] = batch
 
     def _ticket(self, attempt: int) -> Ticket:
-        scratch = str(self.store.folder / "scratch" / self.run_id)
         method, runner = self.plan.method["method_id"], self.plan.runner
-        return Ticket(self.run_id, method, runner, scratch, attempt, provenance.here(), **self.limits)
+        scratch, driver = str(self.scratch), provenance.here()
+        return Ticket(self.run_id, method, runner, scratch, attempt, driver, self._versions, **self.limits)
 
     def _take(self, done: set[Future[list[bytes]]], feed: Feed, journal: Journal) -> None:
         for future in done:
@@ -136,6 +155,8 @@ class Screen:
 
     def _home(self, frames: list[bytes], batch: Batch, feed: Feed, journal: Journal) -> None:
         """Keep what a batch brought home; what it did not goes out again."""
+        if other := next(filter(None, (_meta(packed, "other") for packed in frames)), None):
+            raise RunnerError(f"the worker on {other['other']}; give it the environment of this process ({sys.prefix})")
         before = self.summary.done
         seconds = self._record(frames, journal)
         for lost in filter(None, (_meta(packed, "lost") for packed in frames)):
@@ -217,7 +238,7 @@ class Screen:
 
     def _drain(self, journal: Journal) -> None:
         """After a stop: take what comes back soon, leave the rest pending."""
-        deadline = time.monotonic() + GRACE
+        deadline = time.monotonic() + self._grace
         while self._flight and (left := deadline - time.monotonic()) > 0:
             done, _ = wait(self._flight, timeout=left, return_when=FIRST_COMPLETED)
             for future in done:

@@ -17,6 +17,7 @@ from parsl.executors import ThreadPoolExecutor
 from mlmat import parsl_config
 from mlmat.errors import UsageError
 from mlmat.parsl_config import kernel, loaded_kernel, make_config, submit, worker_init, workers_of
+from mlmat.parsl_config._environment import PACKAGE, searched
 
 CONFIG = "from parsl.config import Config\nfrom parsl.executors import ThreadPoolExecutor\n"
 MADE = "Config(executors=[ThreadPoolExecutor(max_threads=3)])"
@@ -72,7 +73,7 @@ def test_a_task_on_htex_of_a_venv_that_was_not_activated(folder, monkeypatch):
 
 
 def test_workers_times_threads_are_the_cores(folder):
-    for name in parsl_config.NAMED:
+    for name in ("threads", "local"):
         assert workers_of(make_config(name, folder)) == parsl_config.cores()
     assert "OMP_NUM_THREADS=1 " in make_config("local", folder).executors[0].provider.worker_init
     assert (
@@ -89,14 +90,14 @@ def test_what_a_shell_makes_of_worker_init(monkeypatch, tmp_path):
         ["/bin/bash", "-c", script], text=True, capture_output=True, check=True
     ).stdout.splitlines()
     assert paths.split(":")[0] == str(odd)
-    assert str(Path(parsl_config.__file__).parent.parent) in paths.split(":")
+    assert PACKAGE in paths.split(":")
     assert programs.split(":")[0] == str(Path(sys.executable).parent)
     assert threads == "4"
 
 
 def test_workers_search_nothing_of_another_python(monkeypatch):
     monkeypatch.setattr(sys, "path", [*sys.path, "/no/such/folder"])
-    paths = parsl_config._paths()
+    paths = searched()
     assert not any("site-packages" in path or path.endswith("/python3.11") for path in paths)
     assert "/no/such/folder" not in paths
 
@@ -143,7 +144,7 @@ def test_a_file_that_makes_no_configuration(folder, text, says):
 
 @pytest.mark.parametrize("config", ["cluster", "", None, 3, {"a": 1}])
 def test_an_unknown_name(folder, config):
-    with pytest.raises(UsageError, match=r"no configuration .*; there are threads, local, or give a file"):
+    with pytest.raises(UsageError, match=r"no configuration .*; there are threads, local, slurm, or give a file"):
         make_config(config, folder)
 
 

@@ -1,0 +1,127 @@
+"""Blocks: jobs of Slurm that run workers, or the nodes of the job that this process is in."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from parsl.jobs.states import JobState, JobStatus
+from parsl.providers import LocalProvider, SlurmProvider
+from parsl.providers.errors import SubmitException
+
+from mlmat.parsl_config import _scheduler
+from mlmat.parsl_config._scheduler import Job, SchedulerError
+
+#: Blocks that may end one after the other without a worker that answered.
+BARREN = 3
+#: Seconds after which it is said again why a block waits.
+AGAIN = 900.0
+#: Seconds in which a scheduler that is busy has to take a block.
+BUSY = 1800.0
+_ENDED = {"CANCELLED": JobState.CANCELLED, "TIMEOUT": JobState.TIMEOUT, "DEADLINE": JobState.TIMEOUT,
+          "PREEMPTED": JobState.TIMEOUT, "COMPLETED": JobState.COMPLETED}  # fmt: skip
+
+
+class SlurmBlocks(SlurmProvider):  # type: ignore[misc]
+    """parsl's provider, which asks gently, knows why a block waits or ended, and says so.
+
+    news: lines for people; trouble: why no block can be had, if so; batch_seconds: of work in one task;
+    seen: the jobs as Slurm told them last, by id.
+    """
+
+    def __init__(self, name: str, poll: float, batch_seconds: float, **options: Any) -> None:
+        super().__init__(**options)
+        self.name, self.poll, self.batch_seconds = name, poll, batch_seconds
+        self.news: deque[str] = deque()
+        self.trouble: str | None = None
+        self.seen: dict[str, Job] = {}
+        self._said: dict[str, tuple[str, float]] = {}
+        self._refused_since: float | None = None
+
+    @property
+    def status_polling_interval(self) -> float:
+        """Seconds between two questions to the scheduler."""
+        return self.poll
+
+    def submit(self, command: str, tasks_per_node: int, job_name: str = "") -> str:
+        """Hand a block in. Raises parsl's SubmitException; a refusal that will not pass is this provider's trouble."""
+        try:
+            job: str = super().submit(command, tasks_per_node, self.name)
+        except SubmitException as error:
+            self._refused(" ".join(str(getattr(error, "stderr", "") or error).split()))
+            raise
+        self._refused_since = None
+        return job
+
+    def _refused(self, said: str) -> None:
+        now = time.monotonic()
+        if self._refused_since is None:
+            self._refused_since = now
+            self.news.append(f"Slurm did not take a block: {said}")
+        if not SchedulerError(said).busy or now - self._refused_since > BUSY:
+            self.trouble = f"Slurm did not take a block: {said}; see `mlmat config check`"
+
+    def _status(self) -> None:
+        try:
+            self.seen = {job: told for job, told in _scheduler.jobs().items() if job in self.resources}
+        except SchedulerError as error:
+            self._tell("controller", f"Slurm does not answer ({error}); blocks go on without it")
+            return
+        self._said.pop("controller", None)
+        for job, resource in self.resources.items():
+            if not resource["status"].terminal:
+                self._update(self.seen.get(job, Job(job, self.name, "COMPLETED")), resource)
+
+    def _update(self, job: Job, resource: dict[str, Any]) -> None:
+        paths = {"stdout_path": resource["job_stdout_path"], "stderr_path": resource["job_stderr_path"]}
+        if job.state in _scheduler.WAITING:
+            self._tell(job.id, f"block {job.id} waits: {job.reason or job.state}")
+            resource["status"] = JobStatus(JobState.PENDING, **paths)
+        elif job.state in _scheduler.RUNNING:
+            self._tell(job.id, f"block {job.id} runs on {job.nodes}", once=True)
+            resource["status"] = JobStatus(JobState.RUNNING, **paths)
+        else:
+            self._tell(job.id, f"block {job.id} has ended: {job.state}")
+            resource["status"] = JobStatus(_ENDED.get(job.state, JobState.FAILED), **paths)
+
+    def _tell(self, about: str, text: str, *, once: bool = False) -> None:
+        """Say what is new, and what lasts every quarter of an hour."""
+        before, when = self._said.get(about, ("", 0.0))
+        if text != before or (not once and time.monotonic() - when > AGAIN):
+            self.news.append(text)
+            self._said[about] = (text, time.monotonic())
+
+
+class Allocation(LocalProvider):  # type: ignore[misc]
+    """The nodes of the job that this process runs in, as one block.
+
+    ends_at: monotonic time at which nothing new is begun; grace: seconds that what is under way has then.
+    """
+
+    def __init__(self, batch_seconds: float, ends_at: float, grace: float, **options: Any) -> None:
+        super().__init__(init_blocks=1, min_blocks=1, max_blocks=1, **options)
+        self.batch_seconds, self.ends_at, self.grace = batch_seconds, ends_at, grace
+        self.news: deque[str] = deque()
+        self.trouble: str | None = None
+
+
+def watch_blocks(executor: Any, status: dict[str, JobStatus]) -> None:
+    """parsl's handler of block errors: blocks that end before a worker answered are not asked for without end."""
+    provider = executor.provider
+    last = [status[block] for block in sorted(status, key=int)][-BARREN:]
+    if len(last) == BARREN and all(one.state == JobState.MISSING for one in last):
+        where = last[-1].stderr_path or ""
+        provider.trouble = (
+            f"{BARREN} blocks ended, one after the other, before a worker answered; the last one said: "
+            f"{_last_line(where)} ({where})"
+        )
+
+
+def _last_line(path: str) -> str:
+    try:
+        lines = [line.strip() for line in Path(path).read_text(errors="replace").splitlines() if line.strip()]
+    except OSError:
+        lines = []
+    return lines[-1][:300] if lines else "nothing"

@@ -1,0 +1,191 @@
+"""`slurm`: workers on the nodes of a cluster, in jobs of their own, or on the nodes of the job that this runs in."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmat.errors import RunnerError, UsageError
+from mlmat.parsl_config import _scheduler, _settings
+from mlmat.parsl_config._environment import worker_init
+from mlmat.parsl_config._gpus import PER_WORKER, visible
+from mlmat.parsl_config._programs import interchange_command, manager_command
+from mlmat.parsl_config._quiet import QUIET
+from mlmat.parsl_config._scheduler import SchedulerError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlmat.parsl_config._settings import Slurm
+
+
+#: Of a job that has no end.
+NO_END = "365-00:00:00"
+
+
+def make(folder: Path, file: Path | None = None) -> Any:
+    """HTEX on the nodes of Slurm. Raises UsageError, RunnerError (no Slurm here)."""
+    settings = settings_of(file)
+    folder = shared(settings, folder)
+    return (_inside if "SLURM_JOB_ID" in os.environ else _outside)(settings, folder)
+
+
+def settings_of(file: Path | None) -> Slurm:
+    """The settings in a file, or in the one that is found, completed by what Slurm knows. Raises UsageError."""
+    file = file or _settings.find()
+    settings = _settings.read(file) if file else _settings.Slurm()
+    if job := os.environ.get("SLURM_JOB_ID"):
+        return replace(settings, **_given(os.environ, settings, job))
+    return settings if settings.cores_per_node else replace(settings, cores_per_node=_cores_of(settings))
+
+
+def _given(environment: Mapping[str, str], settings: Slurm, job: str) -> dict[str, Any]:
+    """What the job has that this process is in."""
+    return {
+        "nodes_per_block": int(environment.get("SLURM_JOB_NUM_NODES", "1")),
+        "max_blocks": 1,
+        "cores_per_node": int(environment.get("SLURM_CPUS_ON_NODE", "1")),
+        "gpus_per_node": len(visible()) if environment.get("SLURM_GPUS_ON_NODE") else settings.gpus_per_node,
+        "walltime": _left(job),
+    }
+
+
+def _left(job: str) -> str:
+    """The time that a job still has, as Slurm writes it; a long one where it has no end."""
+    try:
+        left = _scheduler.time_left(job)
+    except SchedulerError as error:
+        raise RunnerError(f"Slurm does not say how long job {job} may run: {error}") from error
+    return left if left[:1].isdigit() else NO_END
+
+
+def _cores_of(settings: Slurm) -> int:
+    """Cores of the smallest node of the partition."""
+    try:
+        found = _scheduler.partitions()
+    except SchedulerError as error:
+        raise RunnerError(f"{error}; `mlmat doctor --config slurm` says more") from error
+    fitting = [one for one in found if (one.name == settings.partition if settings.partition else one.default)]
+    if not fitting:
+        names = ", ".join(dict.fromkeys(one.name for one in found))
+        raise UsageError(f"partition {settings.partition!r}: there are {names}; see `mlmat config init`")
+    return min(one.cores for one in fitting)
+
+
+def shared(settings: Slurm, folder: Path) -> Path:
+    """The folder for logs and scratch directories that the nodes see, too: the given one, or one that is set."""
+    if not settings.shared_folder:
+        return folder
+    place = Path(os.path.expandvars(settings.shared_folder)).expanduser()
+    store = folder.parent
+    return place / f"{store.name}-{hashlib.sha256(str(store).encode()).hexdigest()[:8]}" / folder.name
+
+
+def _outside(settings: Slurm, folder: Path) -> Any:
+    from parsl.launchers import SrunLauncher
+
+    from mlmat.parsl_config._blocks import SlurmBlocks
+
+    if not _scheduler.is_there():
+        raise RunnerError("sbatch is not on PATH: is this a host of the cluster? see `mlmat doctor --config slurm`")
+    provider = SlurmBlocks(
+        name=f"mlmat-{os.getpid()}",
+        poll=settings.poll_seconds,
+        batch_seconds=settings.batch_seconds,
+        launcher=SrunLauncher(overrides=_srun(settings)),
+        init_blocks=1,
+        max_blocks=settings.max_blocks,
+        nodes_per_block=settings.nodes_per_block,
+        walltime=_hours(settings.seconds),
+        **{name: getattr(settings, name) or None for name in ("partition", "account", "qos", "constraint")},
+        cores_per_node=settings.cores_per_node,
+        mem_per_node=settings.memory_per_node or None,
+        gpus_per_node=settings.gpus_per_node or None,
+        exclusive=settings.exclusive,
+        scheduler_options="\n".join(_options(settings)),
+        worker_init=prologue(settings),
+        cmd_timeout=int(_scheduler.PATIENCE),
+    )
+    return _config(settings, folder, provider)
+
+
+def _inside(settings: Slurm, folder: Path) -> Any:
+    from parsl.launchers import SrunLauncher
+
+    from mlmat.parsl_config._blocks import Allocation
+
+    provider = Allocation(
+        settings.batch_seconds,
+        time.monotonic() + settings.seconds - settings.drain,
+        settings.drain / 2,
+        launcher=SrunLauncher(overrides=_srun(settings)),
+        nodes_per_block=settings.nodes_per_block,
+        worker_init=prologue(settings),
+    )
+    return _config(settings, folder, provider)
+
+
+def _config(settings: Slurm, folder: Path, provider: Any) -> Any:
+    from parsl.config import Config
+    from parsl.executors import HighThroughputExecutor
+
+    from mlmat.parsl_config._blocks import watch_blocks
+
+    executor = HighThroughputExecutor(
+        label="slurm",
+        interchange_launch_cmd=interchange_command(),
+        launch_cmd=manager_command(same_host=False),
+        address=settings.address or None,
+        loopback_address="127.0.0.1",
+        max_workers_per_node=settings.workers_per_node,
+        cores_per_worker=settings.cores_per_node / settings.workers_per_node,
+        heartbeat_period=max(1, round(settings.lost_after / 6)),
+        heartbeat_threshold=max(2, round(settings.lost_after)),
+        drain_period=round(settings.seconds - settings.drain),
+        block_error_handler=watch_blocks,
+        encrypted=True,
+        provider=provider,
+    )
+    pace = {"strategy": "htex_auto_scale", "strategy_period": max(1.0, settings.poll_seconds / 6), "max_idletime": 60.0}
+    return Config(executors=[executor], run_dir=str(folder), **pace, **QUIET)
+
+
+def _srun(settings: Slurm) -> str:
+    """A manager on each node, with all of its cores, that goes on when another node is lost."""
+    return f"--ntasks-per-node=1 --cpus-per-task={settings.cores_per_node} --kill-on-bad-exit=0 --no-kill --overlap"
+
+
+def _options(settings: Slurm) -> list[str]:
+    """Lines for sbatch: parsl asks for a new block itself, and one lost node is not the end of the others."""
+    return ["#SBATCH --no-requeue", "#SBATCH --no-kill", *(f"#SBATCH {one}" for one in settings.sbatch)]
+
+
+def prologue(settings: Slurm) -> str:
+    """Shell lines before the workers of a block: modules, a group's own lines, this process's environment."""
+    modules = [f"module load {shlex.quote(one)}" for one in settings.modules]
+    pinned = [f"export {PER_WORKER}=given"] if settings.gpus_per_node else []
+    # Results say by which block they came; the manager drops what belongs to Slurm, for the sake of MPI programs.
+    return "\n".join([*modules, *settings.setup, worker_init(settings.threads_per_worker), *pinned])
+
+
+def _hours(seconds: int) -> str:
+    return f"{seconds // 3600:02d}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}"
+
+
+def script(settings: Slurm) -> str:
+    """The head of a block's job, for `sbatch --test-only` and for people."""
+    asked = {
+        "job-name": "mlmat", "nodes": settings.nodes_per_block, "time": _hours(settings.seconds),
+        "ntasks-per-node": 1, "cpus-per-task": settings.cores_per_node, "partition": settings.partition,
+        "account": settings.account, "qos": settings.qos, "constraint": settings.constraint,
+        "gpus-per-node": settings.gpus_per_node, "mem": f"{settings.memory_per_node}g" * bool(settings.memory_per_node),
+    }  # fmt: skip
+    lines = [f"#SBATCH --{name}={value}" for name, value in asked.items() if value]
+    lines += ["#SBATCH --exclusive"] * settings.exclusive + _options(settings)
+    return "\n".join(["#!/bin/bash", *lines, "", prologue(settings), f"{shlex.quote(sys.executable)} --version", ""])
