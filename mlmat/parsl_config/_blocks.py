@@ -120,8 +120,10 @@ def watch_blocks(executor: Any, status: dict[str, JobStatus]) -> None:
 
 
 def _last_line(path: str) -> str:
+    """What a block complained of: srun numbers its lines, and its own last word is only that there was one."""
     try:
-        lines = [line.strip() for line in Path(path).read_text(errors="replace").splitlines() if line.strip()]
+        lines = [line.partition(": ")[2] or line for line in Path(path).read_text(errors="replace").splitlines()]
     except OSError:
         lines = []
-    return lines[-1][:300] if lines else "nothing"
+    said = [line.strip() for line in lines if line.strip() and not line.startswith(("error: ", "task "))] or lines
+    return said[-1][:300] if said else "nothing"

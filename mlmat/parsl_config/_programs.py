@@ -9,9 +9,10 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 from mlmat import child
-from mlmat.parsl_config._environment import PACKAGE
+from mlmat.parsl_config._environment import PACKAGE, binaries
 
 #: Variables by which an MPI program believes to be part of the job step that its worker runs in: it aborts or hangs.
 STEP = ("SLURM_", "PMI_", "PMI2_", "PMIX_", "PALS_")
@@ -61,7 +62,8 @@ def interchange(driver: int) -> None:
 
 
 def manager() -> None:
-    """Run parsl's manager on a node, without what would tell an MPI program that it belongs to this job step."""
+    """Become parsl's manager on a node, without what would tell an MPI program that it belongs to this job step."""
     for name in [name for name in os.environ if name.startswith(STEP)]:
         del os.environ[name]
-    runpy.run_module("parsl.executors.high_throughput.process_worker_pool", run_name="__main__")
+    program = str(Path(binaries()) / "process_worker_pool.py")
+    os.execv(program, [program, *sys.argv[1:]])
