@@ -53,7 +53,7 @@ def ask(*command: str, text: str | None = None, timeout: float = PATIENCE) -> st
             command, input=text, capture_output=True, text=True, timeout=timeout, check=False, errors="replace"
         )
     except FileNotFoundError as error:
-        raise SchedulerError(f"{command[0]} is not on PATH: is this a host of the cluster?") from error
+        raise SchedulerError(f"{command[0]} is not on PATH; is this no host of the cluster?") from error
     except subprocess.TimeoutExpired as error:
         raise SchedulerError(f"{command[0]}: Socket timed out after {timeout:.0f} s") from error
     if done.returncode:

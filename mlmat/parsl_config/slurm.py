@@ -22,6 +22,7 @@ from mlmat.parsl_config._scheduler import SchedulerError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from mlmat.parsl_config._scheduler import Partition
     from mlmat.parsl_config._settings import Slurm
 
 
@@ -31,18 +32,27 @@ NO_END = "365-00:00:00"
 
 def make(folder: Path, file: Path | None = None) -> Any:
     """HTEX on the nodes of Slurm. Raises UsageError, RunnerError (no Slurm here)."""
-    settings = settings_of(file)
+    _, settings = chosen(str(file or "slurm"))
     folder = shared(settings, folder)
     return (_inside if "SLURM_JOB_ID" in os.environ else _outside)(settings, folder)
 
 
-def settings_of(file: Path | None) -> Slurm:
-    """The settings in a file, or in the one that is found, completed by what Slurm knows. Raises UsageError."""
+def chosen(config: str) -> tuple[Path | None, Slurm]:
+    """The file and the settings that a `--config` stands for. Raises UsageError."""
+    file = None if config == "slurm" else Path(config).expanduser()
+    if file and (file.suffix != ".toml" or not file.is_file()):
+        raise UsageError(f"{config}: settings are `slurm` or a file that ends in .toml; `mlmat config init` writes one")
     file = file or _settings.find()
-    settings = _settings.read(file) if file else _settings.Slurm()
+    return file, completed(_settings.read(file) if file else _settings.Slurm())
+
+
+def completed(settings: Slurm) -> Slurm:
+    """Settings with what Slurm knows: cores of a node, or all that the job has that this process is in."""
     if job := os.environ.get("SLURM_JOB_ID"):
         return replace(settings, **_given(os.environ, settings, job))
-    return settings if settings.cores_per_node else replace(settings, cores_per_node=_cores_of(settings))
+    if settings.cores_per_node:
+        return settings
+    return replace(settings, cores_per_node=min(one.cores for one in partitions_of(settings)))
 
 
 def _given(environment: Mapping[str, str], settings: Slurm, job: str) -> dict[str, Any]:
@@ -65,17 +75,36 @@ def _left(job: str) -> str:
     return left if left[:1].isdigit() else NO_END
 
 
-def _cores_of(settings: Slurm) -> int:
-    """Cores of the smallest node of the partition."""
+def partitions_of(settings: Slurm) -> list[Partition]:
+    """The partition that blocks go to, once for each kind of its nodes. Raises UsageError, RunnerError (no Slurm)."""
     try:
         found = _scheduler.partitions()
     except SchedulerError as error:
-        raise RunnerError(f"{error}; `mlmat doctor --config slurm` says more") from error
+        raise RunnerError(f"{error}; see `mlmat doctor --config slurm`") from error
     fitting = [one for one in found if (one.name == settings.partition if settings.partition else one.default)]
     if not fitting:
         names = ", ".join(dict.fromkeys(one.name for one in found))
         raise UsageError(f"partition {settings.partition!r}: there are {names}; see `mlmat config init`")
-    return min(one.cores for one in fitting)
+    return fitting
+
+
+def tried(settings: Slurm) -> str:
+    """What Slurm says of a block that is only tried. Raises UsageError, RunnerError with the reason why it cannot run.
+
+    Slurm itself takes jobs that wait for ever: for a closed partition, or for longer than one allows.
+    """
+    fitting = partitions_of(settings)
+    name, limit = fitting[0].name, fitting[0].limit
+    if not any(one.up for one in fitting):
+        raise RunnerError(f"partition {name} is closed: its jobs wait; choose another, or ask why")
+    if limit[:1].isdigit() and settings.seconds > _settings.seconds_of(limit):
+        raise RunnerError(f"walltime {settings.walltime}: partition {name} allows {limit} at most")
+    if settings.nodes_per_block > (nodes := sum(one.nodes for one in fitting)):
+        raise RunnerError(f"nodes_per_block = {settings.nodes_per_block}: partition {name} has {nodes}")
+    try:
+        return _scheduler.would_start(script(settings))
+    except SchedulerError as error:
+        raise RunnerError(f"Slurm would not take such a block: {error}") from error
 
 
 def shared(settings: Slurm, folder: Path) -> Path:
