@@ -35,7 +35,7 @@ def init(file: Path | None, force: bool) -> None:
     if file.exists() and not force:
         raise UsageError(f"{file} is there already: edit it, or replace it with --force")
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(_file.text_of(_file.proposed()))
+    file.write_text(_file.text_of(_file.proposed()), encoding="utf-8")
     named = "" if file in (_settings.users(), Path(_settings.NAME)) else f" --config {file}"
     tell([f"{file} written; fill in what is yours (account, walltime, max_blocks), then: mlmat config check{named}"])
 

@@ -55,7 +55,7 @@ def _lines(settings: Slurm) -> Iterator[str]:
 
 
 def _toml(value: Any) -> str:
-    return json.dumps(list(value) if isinstance(value, tuple) else value)
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
 
 
 def proposed() -> Slurm:

@@ -61,6 +61,11 @@ class Slurm:
         return self.drain_seconds or drain_of(self.seconds, self.batch_seconds)
 
     @property
+    def batch(self) -> float:
+        """Seconds of work in one task: two of them fit into the end of a block."""
+        return min(self.batch_seconds, self.drain / 2)
+
+    @property
     def workers_per_node(self) -> int:
         """One worker for each GPU, or for each so many cores."""
         return self.gpus_per_node or max(1, self.cores_per_node // self.cores_per_worker)
@@ -90,7 +95,7 @@ def users() -> Path:
 def read(path: Path) -> Slurm:
     """The settings in a file. Raises UsageError, which names the key."""
     try:
-        found = tomllib.loads(path.read_text())
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read: {error}") from error
     except tomllib.TOMLDecodeError as error:

@@ -126,7 +126,7 @@ def _outside(settings: Slurm, folder: Path) -> Any:
     provider = SlurmBlocks(
         name=f"mlmat-{os.getpid()}",
         poll=settings.poll_seconds,
-        batch_seconds=settings.batch_seconds,
+        batch_seconds=settings.batch,
         launcher=SrunLauncher(overrides=_srun(settings)),
         init_blocks=1,
         max_blocks=settings.max_blocks,
@@ -150,7 +150,7 @@ def _inside(settings: Slurm, folder: Path) -> Any:
     from mlmat.parsl_config._blocks import Allocation
 
     provider = Allocation(
-        settings.batch_seconds,
+        settings.batch,
         time.monotonic() + settings.seconds - settings.drain,
         settings.drain / 2,
         launcher=SrunLauncher(overrides=_srun(settings)),

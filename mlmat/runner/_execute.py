@@ -109,9 +109,11 @@ def _kernel(loaded: Any, config: Any) -> Iterator[Any]:
     if loaded is not None:
         yield loaded
         return
+    # Nodes of a cluster see the folder that one works in, not this host's temporary ones.
+    place = None if config in ("threads", "local") else Path.cwd()
     with (
         # Workers that are being ended may still write a last line of their logs.
-        tempfile.TemporaryDirectory(prefix="mlmat-", ignore_cleanup_errors=True) as folder,
+        tempfile.TemporaryDirectory(prefix=".mlmat-", dir=place, ignore_cleanup_errors=True) as folder,
         parsl_config.kernel(config, Path(folder)) as kernel,
     ):
         yield kernel

@@ -1,0 +1,45 @@
+"""Each worker has a GPU of its own, out of those that were given."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from mlmat.parsl_config import _gpus, cores, make_config, workers_of
+
+
+@pytest.mark.parametrize(
+    ("given", "seen"), [("0,1", ["0", "1"]), ("2, 3", ["2", "3"]), ("GPU-a,GPU-b", ["GPU-a", "GPU-b"]),
+                        ("", []), ("-1", []), ("NoDevFiles", [])],
+)  # fmt: skip
+def test_gpus_that_this_process_may_use(monkeypatch, given, seen):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert _gpus.visible() == seen
+
+
+def test_workers_take_those_that_slurm_gave(monkeypatch):
+    monkeypatch.setenv("MLMAT_GPUS", "given")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    taken = []
+    for rank in range(2):
+        monkeypatch.setenv("PARSL_WORKER_RANK", str(rank))
+        taken.append(_gpus.pinned())
+    assert taken == [{"CUDA_VISIBLE_DEVICES": "2"}, {"CUDA_VISIBLE_DEVICES": "5"}]
+    monkeypatch.delenv("MLMAT_GPUS")
+    assert _gpus.pinned() == {}
+
+
+def test_a_node_without_gpus_pins_nothing(monkeypatch):
+    monkeypatch.setenv("MLMAT_GPUS", "given")
+    monkeypatch.setenv("PARSL_WORKER_RANK", "1")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert _gpus.pinned() == {}
+
+
+def test_local_workers_one_for_each_gpu_when_tasks_want_them(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6,7")
+    config = make_config("local", tmp_path, gpus=True)
+    assert workers_of(config) == 3
+    assert "MLMAT_GPUS=4,6,7" in config.executors[0].provider.worker_init
+    assert workers_of(make_config("local", tmp_path)) == cores() == len(os.sched_getaffinity(0))
