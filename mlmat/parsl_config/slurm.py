@@ -153,7 +153,8 @@ def _inside(settings: Slurm, folder: Path) -> Any:
         settings.batch,
         time.monotonic() + settings.seconds - settings.drain,
         settings.drain / 2,
-        launcher=SrunLauncher(overrides=_srun(settings)),
+        # A driver that runs in a step of the job has its cores.
+        launcher=SrunLauncher(overrides=f"{_srun(settings)} --overlap"),
         nodes_per_block=settings.nodes_per_block,
         worker_init=prologue(settings),
     )
@@ -187,7 +188,7 @@ def _config(settings: Slurm, folder: Path, provider: Any) -> Any:
 
 def _srun(settings: Slurm) -> str:
     """A manager on each node, with all of its cores, that goes on when another node is lost."""
-    return f"--ntasks-per-node=1 --cpus-per-task={settings.cores_per_node} --kill-on-bad-exit=0 --no-kill --overlap"
+    return f"--ntasks-per-node=1 --cpus-per-task={settings.cores_per_node} --kill-on-bad-exit=0 --no-kill"
 
 
 def _options(settings: Slurm) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -119,9 +120,11 @@ def _compute(work: Screen, config: Any, pending: pa.Table, journal: Journal) -> 
 
 @contextmanager
 def _stopped_by_signals(work: Screen) -> Iterator[None]:
-    """The first ctrl-C or SIGTERM asks for a stop; a second one interrupts at once."""
+    """The first ctrl-C, SIGTERM or lost terminal asks for a stop; a second one interrupts at once."""
 
     def asked(number: int, _frame: Any) -> None:
+        if number == signal.SIGHUP:
+            _let_go_of_terminal()
         if work.stopped:
             raise KeyboardInterrupt
         work.stop()
@@ -129,9 +132,29 @@ def _stopped_by_signals(work: Screen) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, asked) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = {signal.SIGINT, signal.SIGTERM}
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # not under nohup
+        numbers.add(signal.SIGHUP)
+    before = {number: signal.signal(number, asked) for number in numbers}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _let_go_of_terminal() -> None:
+    """Write to nowhere what would go to a terminal that is gone: each line would be an error."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for fd in (1, 2):
+        if os.isatty(fd) or not _writable(fd):
+            os.dup2(nowhere, fd)
+    os.close(nowhere)
+
+
+def _writable(fd: int) -> bool:
+    try:
+        os.write(fd, b"")
+    except OSError:
+        return False
+    return True

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import signal
+import sys
+import threading
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -108,3 +113,29 @@ def test_mace_on_workers_stopped_and_started_again(store: Store) -> None:
     found = store.reduce("mace")
     assert found["energy_per_atom"].notna().all()
     assert found["relaxed"].str.len().min() == 20
+
+
+def test_a_terminal_that_is_lost_stops_the_screen_cleanly(store: Store) -> None:
+    arguments = [*screen(store, "slow.py"), "--set", "seconds=0.6"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "mlmat", *map(str, arguments)])
+    drained = threading.Thread(target=_read_all, args=(terminal,), daemon=True)
+    drained.start()
+    until(lambda: counted(store, "result") > 5)
+    children = psutil.Process(pid).children(recursive=True)
+    os.kill(pid, signal.SIGHUP)
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 130
+    assert store.sql("SELECT outcome FROM run WHERE command = 'screen'")["outcome"].tolist() == ["stopped"]
+    until(lambda: not [c for c in children if c.is_running() and c.status() != psutil.STATUS_ZOMBIE], seconds=20)
+    finish(*arguments)
+    assert counted(store, "result") == 71
+    assert_each_has_one_result(store, 71)
+
+
+def _read_all(terminal: int) -> None:
+    with suppress(OSError):
+        while os.read(terminal, 4096):
+            pass
