@@ -19,7 +19,7 @@ STEP = ("SLURM_", "PMI_", "PMI2_", "PMIX_", "PALS_")
 
 
 def interchange_command() -> list[str]:
-    """parsl's interchange, started so that it neither dies of the user's ctrl-C nor outlives this process."""
+    """parsl's interchange, which neither dies of a signal to the driver's group nor outlives the driver."""
     return [sys.executable, "-P", "-c", _code("interchange", os.getpid())]
 
 
@@ -55,7 +55,9 @@ def interchange(driver: int) -> None:
             time.sleep(1)
         os._exit(1)
 
-    # Ctrl-C reaches the whole foreground group, and the driver still wants what its workers have done.
+    # Ctrl-C reaches the whole group of processes, as does the signal of whoever cancels a job, and the driver still
+    # wants what its workers have done.
+    os.setpgrp()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=watch, daemon=True).start()
     runpy.run_module("parsl.executors.high_throughput.interchange", run_name="__main__")
