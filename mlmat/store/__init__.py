@@ -85,7 +85,7 @@ class Store(Stability, Reading):
         """Merge the journals of dead drivers, each by itself: one that cannot be merged must not stop the others."""
         self.check()
         with ExitStack() as stack:
-            orphans = _journal.adopt(self.folder / "journal", self._identity)
+            orphans = _journal.adopt(self.folder / "journal", self._identity, self._hosts)
             for orphan in [stack.enter_context(closing(o)) for o in orphans]:
                 self.merge(orphan, timeout)
 
@@ -250,19 +250,19 @@ class Store(Stability, Reading):
     def journal(self, name: str) -> Journal:
         """A journal of this process's own for what its workers return."""
         self.check()
-        return Journal(self.folder / "journal", _journal.name_of(name, self._identity))
+        return Journal(self.folder / "journal", _journal.name_of(name, self._identity), self._hosts)
 
     def driver(self, method_id: str, who: str) -> AbstractContextManager[None]:
         """Be the one driver of a method. Raises StoreLocked, naming who is at work."""
-        return _drivers.driver(self.folder, method_id, who)
+        return _drivers.driver(self.folder, method_id, who, self._hosts)
 
     def archive_reader(self, who: str) -> AbstractContextManager[None]:
         """Be the one who reads containers into this store. Raises StoreLocked, naming who does so already."""
-        return _drivers.archive_reader(self.folder, who)
+        return _drivers.archive_reader(self.folder, who, self._hosts)
 
     def drivers(self) -> list[str]:
         """Who is at work on this store: one line for each living driver."""
-        return _drivers.at_work(self.folder)
+        return _drivers.at_work(self.folder, self._hosts)
 
     def status(self) -> dict[str, Any]:
         """Blocks by outcome, results by method, failures by class, and what `beside` says."""

@@ -12,15 +12,16 @@ import fcntl
 import os
 import random
 import re
-import struct
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import StoreError, StoreLocked
 from mlmat.store import _messages
+from mlmat.store._entrance import Entrance
+from mlmat.store._locks import locked_by, process, try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -43,8 +44,6 @@ _CONFIG = {
 }
 #: Bytes before the first block of a DuckDB file.
 _HEADERS = 3 * 4096
-#: C's struct flock: type, whence, start, length, process.
-_FLOCK = struct.Struct("hhqqi4x")
 _process_locks: dict[str, threading.RLock] = {}
 
 
@@ -59,6 +58,7 @@ class Database:
         #: Seconds that a reader waits for a writer.
         self.patience = 30.0
         self._opened, self._told = False, ""
+        self.entrance = Entrance(self.path)
         # DuckDB's lock is per process and a second connection of another kind is refused: threads take turns.
         self._threads = _process_locks.setdefault(os.path.realpath(self.path), threading.RLock())
 
@@ -83,6 +83,7 @@ class Database:
                 yield con
             finally:
                 con.close()
+                self.entrance.leave()
 
     @contextmanager
     def write(self, timeout: float = 60.0) -> Iterator[duckdb.DuckDBPyConnection]:
@@ -98,9 +99,13 @@ class Database:
                 with self._turnstile(deadline):
                     con = self._wait(False, min(deadline, time.monotonic() + PATIENCE), start)
                     if con is not None:
-                        with _transaction(con):
-                            self._check_whole(con)
-                            yield con
+                        try:
+                            with _transaction(con):
+                                self._check_whole(con)
+                                yield con
+                                self.entrance.check()
+                        finally:
+                            self.entrance.leave()
                         return
                 if time.monotonic() > deadline:
                     raise StoreLocked(self._who())
@@ -109,7 +114,8 @@ class Database:
     def create(self, fill: Callable[[duckdb.DuckDBPyConnection], None], timeout: float = 60.0) -> None:
         """Make the file where there is none, filled by one transaction, in whole or not at all."""
         new = Database(self.path.with_name(f"{self.path.name}.new"))
-        with self._turnstile(time.monotonic() + timeout):
+        until = time.monotonic() + timeout
+        with self._turnstile(until), self.entrance.alone(until):
             if self.path.exists():  # by another process, just now
                 return
             if self._log.exists():
@@ -143,23 +149,16 @@ class Database:
 
     def holder(self) -> str | None:
         """The process that stays in the store and keeps writers out, as the kernel knows it; None when nobody does."""
+        if (other := self.entrance.holder(GLANCE)) is not None:
+            return other
         if (pid := self._locked_by()) is None:
             return None
         time.sleep(GLANCE)
-        return _process(pid) if pid == self._locked_by() else None
+        return process(pid) if pid == self._locked_by() else None
 
     def _locked_by(self) -> int | None:
         with self._threads:  # closing the file drops the lock of a connection of this process
-            try:
-                fd = os.open(self.path, os.O_RDONLY)
-            except OSError:
-                return None
-            try:
-                asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-                kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, asked))
-            finally:
-                os.close(fd)
-        return None if kind == fcntl.F_UNLCK else int(pid)
+            return locked_by(self.path)
 
     def _wait(self, read_only: bool, until: float, since: float) -> duckdb.DuckDBPyConnection | None:
         """Try to open until a moment; None when somebody else still holds the file then. since: when waiting began."""
@@ -174,7 +173,7 @@ class Database:
                 return None
             if time.monotonic() > since + SILENCE:
                 self._tell(f"waiting: {self._who()}")
-            time.sleep(POLL)
+            time.sleep(self.entrance.poll(POLL))
 
     def _tell(self, text: str) -> None:
         """Say for whom one has to wait: once, until the store was open again."""
@@ -184,10 +183,21 @@ class Database:
 
     def _try(self, read_only: bool) -> duckdb.DuckDBPyConnection | None:
         """Open the file; None when somebody else holds it."""
-        import duckdb
-
         if not self.path.exists():
             raise _messages.missing(self.path, was_there=self._opened)
+        if not self.entrance.enter(read_only):
+            return None
+        con = None
+        try:
+            con = self._open(read_only)
+        finally:
+            if con is None:
+                self.entrance.leave()
+        return con
+
+    def _open(self, read_only: bool) -> duckdb.DuckDBPyConnection | None:
+        import duckdb
+
         try:
             con = self._connect(read_only)
         except duckdb.Error as error:
@@ -241,18 +251,11 @@ class Database:
 
     def _who(self) -> str:
         """One line that names the process which holds the file, as far as DuckDB knows."""
+        if (refusal := self.entrance.refusal()) is not None:
+            return refusal
         found = re.search(r"held in (.+?)\s*\(PID (\d+)\)", getattr(self, "_last", ""))
         holder = f"process {found[2]} ({Path(found[1]).name})" if found else "another process"
         return f"{self.path}: {holder} holds the store open; close it there (a notebook? a DuckDB shell?) and try again"
-
-
-def try_lock(fd: int, kind: int) -> bool:
-    """Take a file lock of a kind if it is free."""
-    try:
-        fcntl.flock(fd, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def rows(con: Any, query: str, parameters: Any = None) -> list[tuple[Any, ...]]:
@@ -280,10 +283,3 @@ def _transaction(con: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConn
         con.execute("COMMIT")
     finally:
         con.close()
-
-
-def _process(pid: int) -> str:
-    """A process for people: its number and name."""
-    with suppress(OSError):
-        return f"process {pid} ({Path(f'/proc/{pid}/comm').read_text().strip()})"
-    return f"process {pid}"

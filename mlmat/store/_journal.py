@@ -17,11 +17,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mlmat.errors import StoreError
+from mlmat.store._hosts import Holder
 from mlmat.store._messages import unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from mlmat.store._hosts import Claim, Hosts
 
 _HEAD = struct.Struct("<4sII")
 _MAGIC = b"MLJ1"
@@ -33,11 +36,11 @@ class Journal:
     Raises BlockingIOError when another living process owns it, StoreError when it cannot be made.
     """
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str, hosts: Hosts | None = None) -> None:
         self.path = folder / f"{name}.journal"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._fd = _own(self.path)
+            self._fd, self._claim = _own(self.path, hosts)
         except BlockingIOError:
             raise
         except OSError as error:
@@ -93,6 +96,8 @@ class Journal:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.write_bytes(_content(self._fd))
         os.close(self._fd)
+        if self._claim is not None:
+            self._claim.release(forget=not self._size)
 
 
 def name_of(name: str, store: str | None) -> str:
@@ -100,12 +105,12 @@ def name_of(name: str, store: str | None) -> str:
     return f"{name}.{store}" if store else name
 
 
-def adopt(folder: Path, store: str | None) -> list[Journal]:
+def adopt(folder: Path, store: str | None, hosts: Hosts | None = None) -> list[Journal]:
     """Take over the journals of a store whose owner is dead; those of living owners are left alone."""
     found = []
     for path in sorted(_files(folder, store)):
         with suppress(BlockingIOError):
-            found.append(Journal(folder, path.stem))
+            found.append(Journal(folder, path.stem, hosts))
     return found
 
 
@@ -196,18 +201,30 @@ def _frame_at(data: bytes | mmap.mmap, at: int) -> bytes | None:
     return frame if len(frame) == size and zlib.crc32(frame) == checksum else None
 
 
-def _own(path: Path) -> int:
+def _own(path: Path, hosts: Hosts | None) -> tuple[int, Claim | None]:
     """Open and lock; again when the file was removed by whoever held it before."""
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        claim = None
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            claim = _claimed(path, hosts)
             if os.fstat(fd).st_nlink:
-                return fd
-        except BlockingIOError:
+                return fd, claim
+        except OSError:
             os.close(fd)
             raise
         os.close(fd)
+        if claim is not None:
+            claim.release(forget=True)
+
+
+def _claimed(path: Path, hosts: Hosts | None) -> Claim | None:
+    """Claim a journal for this host, where there are others. Raises BlockingIOError when one of them owns it."""
+    claim = hosts.take(path.name) if hosts else None
+    if isinstance(claim, Holder):
+        raise BlockingIOError(f"{path}: {claim} owns it")
+    return claim
 
 
 def _write_all(fd: int, data: bytes) -> None:

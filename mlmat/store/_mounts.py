@@ -7,6 +7,8 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
+#: The mounts of this process, as the kernel knows them.
+TABLE = Path("/proc/self/mountinfo")
 #: Types of file systems that several hosts share, as /proc/self/mountinfo calls them.
 NETWORK = {
     *("9p", "afs", "beegfs", "ceph", "cifs", "coda", "fhgfs", "gfs2", "glusterfs", "gpfs", "lustre", "nfs", "nfs3"),
@@ -38,14 +40,19 @@ def _unescaped(text: str) -> str:
     return os.fsdecode(plain)
 
 
+def network(path: Path) -> str | None:
+    """Type of the network file system that a path lies on; None on a local disk, or where nobody knows."""
+    with suppress(OSError):
+        kind = file_system(os.path.realpath(path), os.fsdecode(TABLE.read_bytes()))
+        return kind if kind in NETWORK else None
+    return None
+
+
 def network_warning(path: Path) -> str | None:
     """What to say to somebody who writes into a store on a network file system; None on a local disk."""
-    with suppress(OSError):
-        text = os.fsdecode(Path("/proc/self/mountinfo").read_bytes())
-        kind = file_system(os.path.realpath(path), text)
-        if kind in NETWORK:
-            return (
-                f"{path}: the store lies on a network file system ({kind}), where file locks may fail and two writers "
-                "may damage it; keep it on a local disk of the host that runs mlmat, and copy it away when done"
-            )
-    return None
+    if (kind := network(path)) is None:
+        return None
+    return (
+        f"{path}: the store lies on a network file system ({kind}), where file locks may fail and two writers "
+        "may damage it; keep it on a local disk of the host that runs mlmat, and copy it away when done"
+    )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from mlmat.store._bounds import Bounds
+    from mlmat.store._hosts import Hosts
 
 
 class Opening:
@@ -40,6 +41,11 @@ class Opening:
     def folder(self) -> Path:
         """The folder beside it: locks, journals, scratch directories, logs."""
         return self.database.folder
+
+    @property
+    def _hosts(self) -> Hosts | None:
+        """The claims of hosts on the store and what belongs to it; None on a local disk."""
+        return self.database.entrance.hosts
 
     def create(self) -> None:
         """Make the file and its tables where there are none, in whole or not at all."""

@@ -20,7 +20,7 @@ from faults.tools import chance, finish, injected, kill, marked, start
 
 from mlmat.frame import unpack
 from mlmat.store import Store, _journal
-from mlmat.store._connection import try_lock
+from mlmat.store._locks import try_lock
 
 #: What never holds in a sound store, whenever one looks: each query gives the rows that should not be there.
 UNSOUND = {
