@@ -12,7 +12,7 @@ from ase import Atoms
 from ase.build import bulk
 
 from mlmat import frame, provenance
-from mlmat.runner._rows import values_table
+from mlmat.runner._columns import values_table
 from mlmat.store import Store
 from mlmat.structure import to_row
 

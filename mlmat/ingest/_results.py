@@ -74,7 +74,7 @@ def packed(
     Methods, results (with the source_id of their block), their values, and the geometry that each is about: the file's
     own, since the store may hold the crystal in another orientation and atom order.
     """
-    from mlmat.runner._rows import values_table
+    from mlmat.runner._columns import values_table
 
     having = [row for row in rows if row["results"]]
     if not having:

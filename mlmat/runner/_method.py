@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import MlmatError, RunnerError
 from mlmat.runner._base import WrappedAtomsRunner
+from mlmat.runner._columns import arrow_types
 from mlmat.runner._load import SOURCE, find, make, recipe_of, source_of
-from mlmat.runner._rows import arrow_types
 from mlmat.runner._settings import settings_of
 
 if TYPE_CHECKING:

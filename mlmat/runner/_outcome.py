@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import MlmatError
 from mlmat.runner._base import WrappedAtomsRunner
-from mlmat.runner._rows import BadRow, checked, storable
+from mlmat.runner._columns import storable
+from mlmat.runner._rows import BadRow, checked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

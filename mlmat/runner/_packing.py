@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlmat import frame, provenance
+from mlmat.runner._columns import storable, values_table
 from mlmat.runner._outcome import OutcomeOf
-from mlmat.runner._rows import storable, values_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mlmat.errors import UsageError
-from mlmat.runner._rows import BadRow, arrow_types, checked, flat, plain, values_table
+from mlmat.runner._columns import arrow_types, declaration, values_table
+from mlmat.runner._rows import BadRow, _fitting, checked, flat, plain
 
 
 class Colour(StrEnum):
@@ -215,6 +216,33 @@ def test_a_declared_column_takes_its_kind(kind, value):
     if kind != "STRUCTURE":
         table = values_table(["1"], [row], declared)
         assert table.schema.field("x").type == arrow_types(declared)["x"]
+
+
+KINDS = ["DOUBLE", "DOUBLE[]", "DOUBLE[3]", "DOUBLE[3][]", "FLOAT", "INTEGER", "BIGINT[]", "BOOLEAN", "VARCHAR[]"]
+triples = st.lists(st.lists(st.floats(), min_size=3, max_size=3), max_size=3)
+
+
+@settings(deadline=None)
+@given(st.sampled_from([*KINDS, "VARCHAR", "TIMESTAMP", "STRUCTURE"]), values | st.floats() | triples)
+def test_what_certainly_fits_fits(kind, value):
+    column = declaration((("x", kind),)).columns["x"]
+    try:
+        found = plain(value, "x")
+    except BadRow:
+        return
+    if found is not None and column.certainly_holds(found):
+        assert _fitting("x", found, column.kind) == found
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("DOUBLE -- eV", 0.5), ("double[3][]", np.ones((4, 3))), ("DOUBLE[6]", [0.0] * 6), ("DOUBLE[]", np.ones(2)),
+        ("DOUBLE[2][][3]", np.ones((3, 1, 2))), ("BOOLEAN", True), ("VARCHAR", "text"), ("VARCHAR[]", ["a", "b"]),
+    ],
+)  # fmt: skip
+def test_what_runners_return_is_taken_without_a_closer_look(kind, value):
+    assert declaration((("x", kind),)).columns["x"].certainly_holds(plain(value, "x"))
 
 
 @pytest.mark.parametrize(
