@@ -136,12 +136,12 @@ def ours(structures: list[Atoms], path: Path, dtype: str, device: str = "cpu") -
     from mlmat import frame
     from mlmat.runner._outcome import outcomes_of
     from mlmat.runner._packing import Ticket, pack
-    from mlmat.structure import from_row
+    from mlmat.structure import from_table
 
     made = runner(path, dtype, device)
-    rows = frame.from_ipc(_sent(tuple(map(id, structures)), tuple(structures))).to_pylist()
-    outcomes = list(outcomes_of(made, [from_row(row) for row in rows], Path(tempfile.gettempdir())))
-    pack(Ticket("run", "method", "mace", ""), made.columns, [row["structure_id"] for row in rows], outcomes)
+    table = frame.from_ipc(_sent(tuple(map(id, structures)), tuple(structures)))
+    outcomes = list(outcomes_of(made, list(from_table(table)), Path(tempfile.gettempdir())))
+    pack(Ticket("run", "method", "mace", ""), made.columns, table["structure_id"].to_pylist(), outcomes)
     return [outcome.row["energy"] for outcome in outcomes if outcome.row is not None]
 
 

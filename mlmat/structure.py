@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from functools import reduce
+from functools import cache, reduce
 from math import gcd
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
     from ase import Atoms
@@ -202,22 +202,52 @@ def from_row(row: Mapping[str, Any]) -> Atoms:
     return atoms
 
 
-def from_table(table: pa.Table) -> Iterator[Atoms]:
-    """The atoms of each row of an Arrow table with the columns that `from_row` takes: the same ones, sooner."""
-    from ase import Atoms
+def from_table(table: pa.Table, order: Iterable[int] | None = None) -> Iterator[Atoms]:
+    """The atoms of each row of an Arrow table with the columns that `from_row` takes: the same ones, sooner.
 
+    order: numbers of rows; without it all rows as they stand.
+    """
     # An array for each column, of which every crystal gets its part.
-    sizes = table["atomic_numbers"].combine_chunks().value_lengths().to_numpy()
-    ends = np.cumsum(sizes)
-    numbers, positions = _values(table["atomic_numbers"]), _values(table["cartesian_site_positions"]).reshape(-1, 3)
+    ends = np.cumsum([0, *table["atomic_numbers"].combine_chunks().value_lengths().to_pylist()]).tolist()
+    numbers = _values(table["atomic_numbers"]).astype(int)
+    positions = _values(table["cartesian_site_positions"]).reshape(-1, 3)
     cells = _values(table["lattice_vectors"]).reshape(-1, 3, 3)
     periodic = _values(table["dimension_types"]).astype(bool).reshape(-1, 3)
     names = [name for name in ("initial_magnetic_moments", "initial_charges") if name in table.column_names]
     extra = {name: table[name].to_pylist() for name in names if table[name].null_count < len(table)}
-    for i, (start, end) in enumerate(zip(ends - sizes, ends, strict=True)):
-        atoms = Atoms(numbers=numbers[start:end], positions=positions[start:end], cell=cells[i], pbc=periodic[i])
-        _add_initial(atoms, {name: values[i] for name, values in extra.items()})
+    made = _maker()
+    for i in range(len(table)) if order is None else order:
+        part = slice(ends[i], ends[i + 1])
+        atoms = made(numbers[part].copy(), positions[part].copy(), cells[i].copy(), periodic[i].copy())
+        if extra:
+            _add_initial(atoms, {name: values[i] for name, values in extra.items()})
         yield atoms
+
+
+#: What an `ase.Atoms` consists of.
+_FIELDS = {"arrays", "_cellobj", "_pbc", "_celldisp", "_constraints", "info", "_calc"}
+
+
+@cache
+def _maker() -> Callable[[NDArray[np.int_], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]], Atoms]:
+    """What makes atoms of numbers (n,), positions (n, 3), cell (3, 3) and periodicity (3,), and keeps these arrays.
+
+    ASE's constructor, or a quarter of its work, which leads to the same where `Atoms` are what they are known to be.
+    """
+    from ase import Atoms
+    from ase.cell import Cell
+
+    def made(numbers: Any, positions: Any, cell: Any, pbc: Any) -> Atoms:
+        atoms = Atoms.__new__(Atoms)
+        atoms._cellobj, atoms._pbc, atoms._celldisp = Cell(cell), pbc, np.zeros((3, 1))
+        atoms.arrays = {"numbers": numbers, "positions": positions}
+        atoms._constraints, atoms.info, atoms._calc = [], {}, None
+        return atoms
+
+    bare = vars(Atoms())
+    if bare.keys() == _FIELDS and bare["_constraints"] == [] and bare["_calc"] is None:
+        return made
+    return lambda numbers, positions, cell, pbc: Atoms(numbers=numbers, positions=positions, cell=cell, pbc=pbc)
 
 
 def _values(column: pa.ChunkedArray) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from functools import reduce
 from math import gcd
@@ -11,12 +12,15 @@ import pyarrow as pa
 import pytest
 from ase import Atoms
 from ase.build import bulk
+from ase.calculators.singlepoint import SinglePointCalculator
 from ase.cell import Cell
+from ase.constraints import FixAtoms
 from ase.data import chemical_symbols
 from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Composition
 
+from mlmat import structure
 from mlmat.structure import (
     anonymous_formula,
     counts,
@@ -196,6 +200,56 @@ def test_a_table_gives_the_atoms_that_its_rows_give(some: list[tuple[Atoms, int]
             other.positions += 1.0
             other.cell[:] = 0.0  # each has arrays of its own
     assert list(from_table(whole)) == [from_row(row) for row in whole.to_pylist()]
+    backwards = range(len(whole))[::-1]
+    assert list(from_table(whole, backwards)) == list(from_table(whole))[::-1]
+
+
+def test_atoms_of_a_table_are_all_that_the_constructor_makes() -> None:
+    made = [
+        Atoms("CuO", positions=[[0, 0, 0], [1, 2, 3]], cell=[[4, 0, 0], [1, 5, 0], [0, 1, 6]], pbc=[1, 0, 1]),
+        Atoms("Cl3", positions=np.eye(3), cell=[3, 4, 5], pbc=True, magmoms=np.eye(3), charges=[1, 0, -1]),
+        Atoms(),
+    ]
+    rows = [{name: value for name, value in to_row(atoms).items() if name in GEOMETRY.names} for atoms in made]
+    found = list(from_table(pa.Table.from_pylist(rows, GEOMETRY)))
+    for atoms, other in zip(made, found, strict=True):
+        assert vars(other).keys() == vars(atoms).keys()
+        assert {name: type(value) for name, value in vars(other).items()} == {
+            n: type(v) for n, v in vars(atoms).items()
+        }
+        assert repr(other) == repr(atoms) == repr(other.copy()) == repr(pickle.loads(pickle.dumps(other)))
+        assert other.pbc.tolist() == atoms.pbc.tolist()
+        assert other.cell.array.tobytes() == atoms.cell.array.tobytes()
+        assert other.get_celldisp().tolist() == atoms.get_celldisp().tolist()
+        assert (other.constraints, other.info, other.calc) == ([], {}, None)
+        for name, array in other.arrays.items():
+            assert (array.dtype, array.shape) == (atoms.arrays[name].dtype, atoms.arrays[name].shape)
+            assert array.flags.owndata
+            assert array.flags.writeable
+    first, second, _ = found
+    first.calc = SinglePointCalculator(first, energy=-1.0)
+    assert first.get_potential_energy() == -1.0
+    first.info["a"], first.pbc = 1, False
+    first.set_celldisp([1, 1, 1])
+    first.set_constraint(FixAtoms([0]))
+    first.extend(Atoms("H"))
+    assert len(first) == 3
+    assert second == made[1]
+    assert (second.constraints, second.info, second.calc) == ([], {}, None)
+    assert not second.get_celldisp().any()
+    assert second.pbc.all()
+
+
+def test_atoms_of_another_kind_are_left_to_the_constructor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should ASE give its `Atoms` another field one day."""
+    row = {name: value for name, value in to_row(bulk("NaCl", "rocksalt", a=5.6)).items() if name in GEOMETRY.names}
+    table = pa.Table.from_pylist([row], GEOMETRY)
+    monkeypatch.setattr(structure, "_FIELDS", {"arrays"})
+    structure._maker.cache_clear()
+    try:
+        assert list(from_table(table)) == [from_row(row)]
+    finally:
+        structure._maker.cache_clear()
 
 
 @given(st.dictionaries(st.sampled_from(chemical_symbols[1:95]), st.integers(1, 60), min_size=1, max_size=8))

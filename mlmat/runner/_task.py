@@ -41,8 +41,8 @@ def run_task(recipe: Recipe, ticket: Ticket, structures: bytes) -> list[bytes]:
         raise
     except BaseException as error:
         return [frame.pack({}, **broken(error))]
-    from mlmat.structure import from_row
+    from mlmat.structure import from_table
 
-    rows = frame.from_ipc(structures).to_pylist()
-    outcomes = outcomes_of(runner, [from_row(row) for row in rows], Path(ticket.scratch))
-    return [pack(ticket, runner.columns, [row["structure_id"] for row in rows], outcomes)]
+    table = frame.from_ipc(structures)
+    outcomes = outcomes_of(runner, list(from_table(table)), Path(ticket.scratch))
+    return [pack(ticket, runner.columns, table["structure_id"].to_pylist(), outcomes)]

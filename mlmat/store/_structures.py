@@ -229,16 +229,24 @@ def geometry(con: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> pa.Table:
 
 def matching(
     con: duckdb.DuckDBPyConnection, where: str | None, *, flagged: bool = False, produced: bool = False
-) -> list[str]:
-    """Ids of the structures for which an SQL condition over `structure` and `source` holds, small ones first."""
+) -> list[int]:
+    """Numbers of the structures for which an SQL condition over `structure` and `source` holds."""
     origin = f"SELECT structure_id FROM source WHERE current AND outcome IN ({outcomes(flagged)})"
     if produced:
         origin += " UNION SELECT structure_id FROM produced"
     query = (
-        f"SELECT structure_id FROM (SELECT * FROM structure {condition(where)}) AS s "
-        f"SEMI JOIN ({origin}) AS o USING (structure_id) ORDER BY nsites, structure_id"
+        f"SELECT id FROM (SELECT * FROM structure {condition(where)}) AS s "
+        f"SEMI JOIN ({origin}) AS o USING (structure_id) ORDER BY id"
     )
-    return [i for (i,) in rows(con, query)]
+    return [number for (number,) in rows(con, query)]
+
+
+def numbered(con: duckdb.DuckDBPyConnection, numbers: Sequence[int]) -> pa.Table:
+    """What `geometry` gives, of the structures with these numbers, in any order: nothing has to be sorted for it."""
+    import pyarrow as pa
+
+    con.register("wanted", pa.table({"id": pa.array(numbers, pa.int64())}))
+    return con.sql(f"SELECT {GEOMETRY}, id FROM structure JOIN wanted USING (id)").to_arrow_table()
 
 
 def outcomes(flagged: bool = False) -> str:
@@ -259,9 +267,11 @@ def condition(where: str | None) -> str:
 
 
 def atoms_of(table: pa.Table) -> Iterator[Atoms]:
-    """The atoms of a geometry table, each with its id in `info`."""
+    """The atoms of a geometry table, each with its id in `info`; by their numbers where the table has them."""
     from mlmat.structure import from_table
 
-    for structure_id, atoms in zip(table["structure_id"].to_pylist(), from_table(table), strict=True):
-        atoms.info["structure_id"] = structure_id
+    ids = table["structure_id"].to_pylist()
+    order = table["id"].to_numpy().argsort().tolist() if "id" in table.column_names else range(len(ids))
+    for i, atoms in zip(order, from_table(table, order), strict=True):
+        atoms.info["structure_id"] = ids[i]
         yield atoms

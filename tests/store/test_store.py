@@ -50,6 +50,18 @@ def test_an_iteration_goes_on_while_others_write(store: Store, monkeypatch: pyte
     assert sorted([first.info["structure_id"], *(a.info["structure_id"] for a in iteration)]) == sorted(ids)
 
 
+def test_structures_come_in_the_order_in_which_the_store_got_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [
+        i for n in (3, 1, 2) for i in stored(store, *(crystal("Cu", 3.5 + k / 10).repeat((n, 1, 1)) for k in range(3)))
+    ]
+    for chunk in (2, 20_000):
+        monkeypatch.setattr("mlmat.store._reading.CHUNK", chunk)
+        assert [atoms.info["structure_id"] for atoms in store.structures()] == ids
+        assert [len(atoms) for atoms in store.structures("nsites < 3")] == [1, 1, 1, 2, 2, 2]
+
+
 def test_text_that_looks_like_a_missing_value_is_text(store: Store) -> None:
     stored(store, bulk("NaN", "rocksalt", a=5.0))
     formula = store.sql("SELECT chemical_formula FROM source UNION ALL SELECT 'NaN'")["chemical_formula"]
