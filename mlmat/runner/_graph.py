@@ -79,8 +79,9 @@ def graph_of(atoms: Atoms, species: Species, cutoff: float) -> Graph:
 
 def _stretched(atoms: Atoms, cutoff: float) -> np.ndarray:
     """The cell, with vectors along x, y and z beyond all neighbours where there is no periodicity."""
-    cell = np.array(atoms.cell)
-    cell[~atoms.pbc] = 5 * cutoff * (np.abs(atoms.positions).max() + 1) * np.eye(3)[~atoms.pbc]
+    cell: np.ndarray = atoms.cell.array.copy()
+    if not atoms.pbc.all():
+        cell[~atoms.pbc] = 5 * cutoff * (np.abs(atoms.positions).max() + 1) * np.eye(3)[~atoms.pbc]
     return cell
 
 
@@ -88,14 +89,20 @@ def check_geometry(atoms: Atoms) -> None:
     """Raise ValueError on what crashes or blows up a neighbour list: nothing, NaN, flat or overfull cells."""
     if len(atoms) == 0:
         raise ValueError("the structure has no atoms")
-    if not (np.isfinite(atoms.positions).all() and np.isfinite(np.array(atoms.cell)).all()):
+    cell = atoms.cell.array
+    if not (np.isfinite(atoms.positions).all() and np.isfinite(cell).all()):
         raise ValueError("positions or cell are not finite")
-    periodic = np.array(atoms.cell)[atoms.pbc]
-    extent = float(np.sqrt(abs(np.linalg.det(periodic @ periodic.T))))
+    extent = _extent(cell if (full := atoms.pbc.all()) else cell[atoms.pbc])
     if extent < 1e-6:
         raise ValueError("the cell has no volume")
-    if len(periodic) == 3 and len(atoms) / extent > DENSEST:
+    if full and len(atoms) / extent > DENSEST:
         raise ValueError(f"{len(atoms)} atoms in {extent:.3g} Å³ is denser than matter (over {DENSEST} per Å³)")
+
+
+def _extent(vectors: np.ndarray) -> float:
+    """Length, area or volume that up to three vectors span; of none 1."""
+    square = len(vectors) == vectors.shape[1]
+    return float(abs(np.linalg.det(vectors)) if square else np.sqrt(abs(np.linalg.det(vectors @ vectors.T))))
 
 
 def pack(sizes: Sequence[int], limit: int) -> list[list[int]]:

@@ -78,10 +78,8 @@ class Potential(Evaluator):
             out = self.model(tensors, compute_stress=True)
             energy, forces, stress = (array_of(out[name]) for name in ("energy", "forces", "stress"))
         ends = np.cumsum([len(graph.species) for graph in graphs])[:-1]
-        return [
-            Evaluation(float(e), f, full_3x3_to_voigt_6_stress(s) if graph.periodic else None)
-            for graph, e, f, s in zip(graphs, energy, np.split(forces, ends), stress, strict=True)
-        ]
+        parts = zip(graphs, energy.tolist(), np.split(forces, ends), full_3x3_to_voigt_6_stress(stress), strict=True)
+        return [Evaluation(e, f, s if graph.periodic else None) for graph, e, f, s in parts]
 
 
 def tensors_of(
