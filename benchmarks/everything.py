@@ -21,12 +21,8 @@ from harness import RESULTS, shown, table
 HERE = Path(__file__).parent
 #: Seconds for one benchmark.
 LIMIT = {True: 4 * 3600.0, False: 300.0}
-PAGE = """# Performance
-
-Ratios are medians over rounds in which every variant ran once, side by side in one process. `make bench-full` measures
-all of it anew and writes this page; `make bench` prints the same tables at small sizes. What the tables mean, and what
-keeps a goal from being reached, stands in the notes.
-"""
+#: What stands above the tables; decisions that were taken from them among it.
+PAGE = HERE / "page.md"
 
 
 def names(asked: list[str]) -> list[str]:
@@ -99,7 +95,8 @@ def page(known: list[str], path: Path, full: bool) -> str:
     size = "full" if full else "reduced"
     found = [json.loads(file.read_text()) for name in known if (file := RESULTS / f"{name}.json").is_file()]
     sections = (section(one, path.parent / "img") for one in found)
-    return "\n\n".join([PAGE.strip(), f"Measured at {size} sizes.", *filter(None, [summary(found)]), *sections]) + "\n"
+    head = [PAGE.read_text().strip(), f"Measured at {size} sizes."]
+    return "\n\n".join([*head, *filter(None, [summary(found)]), *sections]) + "\n"
 
 
 def main() -> None:

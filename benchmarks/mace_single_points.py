@@ -165,6 +165,7 @@ def _row(model: str, label: str, structures: list[Atoms], rounds: harness.Rounds
         "float64 : ASE float64": rounds.ratio(loop, "mlmat float64"),
         "float32 : ASE float32": rounds.ratio("ASE float32, two processes", "mlmat float32"),
         "float32 : task for each": rate["mlmat float32"] / rate["task for each"],
+        "bare float32 : task for each": rate["bare float32"] / rate["task for each"],
         "float32 : bare": 1 / rounds.ratio("mlmat float32", "bare float32"),
         "float64 : bare": 1 / rounds.ratio("mlmat float64", "bare float64"),
     }
@@ -174,6 +175,7 @@ def _notes() -> list[str]:
     return [
         *(f"goal for {model}: {goal:g}x the better ASE loop in float64" for model, goal in GOALS.items()),
         "goals for both: 20x a parsl task for each structure, 0.9 of the bare forward pass",
+        "bare float32 : task for each is the most that any way of handing out the same model could reach",
     ]
 
 
