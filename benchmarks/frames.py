@@ -62,7 +62,7 @@ def atoms_of(database: Any) -> list[Atoms]:
 def main() -> None:
     """Measure and report."""
     given = parser(__doc__).parse_args()
-    count, few = (10_000, 500) if given.reduced else (100_000, 2_000)
+    count, few = (50_000, 500) if given.reduced else (100_000, 2_000)
     before = machine()
     with tempfile.TemporaryDirectory() as scratch:
         store = open_store(Path(scratch) / "s.duckdb", create=True)

@@ -152,11 +152,19 @@ def run_noop(store: Store, forces: bool) -> Any:
 
 def one_worker() -> Any:
     """One worker process on this machine."""
+    return some_workers(1)
+
+
+def some_workers(count: int) -> Any:
+    """So many worker processes on this machine."""
     from parsl import Config, HighThroughputExecutor
     from parsl.providers import LocalProvider
 
     executor = HighThroughputExecutor(
-        label="one", address="127.0.0.1", max_workers_per_node=1, provider=LocalProvider(init_blocks=1, max_blocks=1)
+        label="some",
+        address="127.0.0.1",
+        max_workers_per_node=count,
+        provider=LocalProvider(init_blocks=1, max_blocks=1),
     )
     return Config(executors=[executor], initialize_logging=False)
 

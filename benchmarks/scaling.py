@@ -104,6 +104,29 @@ def parsl_task(rounds: int) -> float:
     return sorted(seconds)[len(seconds) // 2]
 
 
+def busy(store: Store, workers: int, each: float, seconds: float) -> float:
+    """Part of the time that real workers compute, where a structure takes `each` s (asleep); seconds: of work for each.
+
+    The workers and their children are running before; the first batches are small, as in any screen.
+    """
+    from million import some_workers
+
+    plan = Plan(NOOP, {"energy": "false", "wait": str(each)}, store.table_name)
+    pending, folder = store.pending(f"busy-{workers}"), store.folder / "parsl"
+    with parsl_config.kernel(parsl_config.make_config(some_workers(workers), folder), folder) as kernel:
+        for count in (4 * workers, round(workers * seconds / each)):
+            run = provenance.new_run("screen", "scaling", method_id=plan.method["method_id"])
+            store.start_run(run, plan.method)
+            work, journal = _loop.Screen(store, plan, run["run_id"]), store.journal(run["run_id"])
+            feed = Feed(store, pending.slice(0, count), 1.0, workers, BATCH_SECONDS)
+            start = time.perf_counter()
+            work.loop(kernel, workers, feed, journal)
+            took = time.perf_counter() - start
+            work.finish_flush(journal, 5.0)
+            journal.close()
+    return count * each / (workers * took)
+
+
 def simulated(workers: int, each: float, batch: Any, seed: int = 0) -> SimpleNamespace:
     """Let a driver with these costs feed so many workers for ten batches each; what part of the time they compute.
 
@@ -147,6 +170,8 @@ def main() -> None:
             for size, batches in sizes.items():
                 costs[size].append(driven(store, size, batches))
         ours = {size: sorted(found)[len(found) // 2] for size, found in costs.items()}
+        work, kinds = (12.0, (0.2,)) if given.reduced else (60.0, (0.02, 0.2))
+        real = {(each, workers): busy(store, workers, each, work) for each in kinds for workers in (1, 2)}
     theirs = parsl_task(given.rounds)
     few, many = min(ours), max(ours)
     slope = (ours[many] - ours[few]) / (many - few)
@@ -156,6 +181,11 @@ def main() -> None:
     def batch(size: int) -> float:
         return theirs + ours[few] + slope * (size - few)
 
+    notes += [
+        f"{workers} real worker{'s' * (workers > 1)}, {each:g} s a structure, asleep, {work:g} s of work: "
+        f"{part:.0%} of the time (simulated: {simulated(workers, each, batch).part:.0%})"
+        for (each, workers), part in real.items()
+    ]
     rows, series = [], {}
     for kind, each in KINDS.items():
         found = [simulated(workers, each, batch) for workers in WORKERS]
