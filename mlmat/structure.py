@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from functools import cache, reduce
 from math import gcd
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Tolerance of the space group, in Å. It stands beside the number in the store and is never a key.
 SYMPREC = 0.01
+#: Volume in Å³ below which nothing is asked of a cell.
+FLAT = 1e-6
 #: Above this many atoms the space group is not determined (spglib's cost grows faster than linearly).
 MAX_SYMMETRY_SITES = 1_000
 #: Grid of the canonical form: cell lengths in Å and cosines, fractional coordinates, moments and charges.
@@ -29,6 +32,8 @@ GRID = 1e-5
 #: Where a grid step ends. Files give decimals and simple fractions, and none of those lies here, so that the last bit
 #: of a float (another orientation, another lattice image) cannot change an id.
 _STEP_END = 0.46285
+#: What ASE calls initial moments and charges.
+MOMENTS, CHARGES = "initial_magmoms", "initial_charges"
 #: Hexadecimal digits of an id: 80 bits, a chance of 4e-13 of any collision among a million structures.
 ID_LENGTH = 20
 
@@ -40,53 +45,68 @@ def structure_id(atoms: Atoms) -> str:
     magnetic moments and charges go in, rounded to `GRID`. Another setting, origin or supercell gives another id, and so
     does the mirror image. Vector moments turn with the crystal. Without a cell, orientation and origin count.
     """
-    pbc, cell = np.asarray(atoms.pbc, bool), np.asarray(atoms.cell.array, float)
+    cell = np.asarray(atoms.cell.array, float)
+    return _identity(atoms, cell, _fractions(atoms), float(np.linalg.det(cell)))
+
+
+def _identity(atoms: Atoms, cell: NDArray[np.float64], fract: NDArray[np.float64], volume: float) -> str:
+    """The content id; volume: with its sign (Å³)."""
+    pbc = np.asarray(atoms.pbc, bool)
     digest = hashlib.sha256(b"mlmat structure 1")
     digest.update(pbc.tobytes())
-    digest.update(_grid(_metric(cell)).tobytes())
-    digest.update(_canonical_sites(atoms, pbc).tobytes())
+    digest.update(_grid(_metric(cell, volume)).tobytes())
+    rows = _sites(atoms, pbc, fract)
+    digest.update(rows[_order(rows)].tobytes())
     return digest.hexdigest()[:ID_LENGTH]
 
 
-def _metric(cell: NDArray[np.float64]) -> NDArray[np.float64]:
+def _metric(cell: NDArray[np.float64], volume: float) -> NDArray[np.float64]:
     """Lengths (Å), cosines and handedness of the cell, shape (7,): free of orientation, not of chirality."""
-    unit = _unit(cell)
+    lengths = _lengths(cell)
+    unit = cell / np.where(lengths > 0, lengths, 1.0)[:, None]
     cosines = (unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1])
-    return np.array([*np.linalg.norm(cell, axis=1), *cosines, np.sign(np.linalg.det(cell))])
+    return np.array([*lengths.tolist(), *cosines, np.sign(volume)])
+
+
+def _lengths(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = np.sqrt((vectors * vectors).sum(axis=1))
+    return found
 
 
 def _unit(cell: NDArray[np.float64]) -> NDArray[np.float64]:
-    lengths = np.linalg.norm(cell, axis=1)
+    lengths = _lengths(cell)
     return cell / np.where(lengths > 0, lengths, 1.0)[:, None]
 
 
 def canonical_order(atoms: Atoms) -> NDArray[np.int_]:
     """The atoms' places, shape (n,), in an order that is the same for every description of one structure id."""
-    return _order(_sites(atoms, np.asarray(atoms.pbc, bool)))
+    return _order(_sites(atoms, np.asarray(atoms.pbc, bool), _fractions(atoms)))
 
 
 def _order(sites: NDArray[np.int64]) -> NDArray[np.int_]:
     return np.lexsort(sites.T[::-1])
 
 
-def _canonical_sites(atoms: Atoms, pbc: NDArray[np.bool_]) -> NDArray[np.int64]:
-    rows = _sites(atoms, pbc)
-    return np.ascontiguousarray(rows[_order(rows)])
+def _fractions(atoms: Atoms) -> NDArray[np.float64]:
+    """Fractional coordinates, shape (n, 3), not folded; as in ASE, missing cell vectors are completed."""
+    cell = atoms.cell.array
+    if not cell.any(axis=1).all():
+        cell = atoms.cell.complete().array
+    return np.linalg.solve(cell.T, np.asarray(atoms.positions, float).T).T
 
 
-def _sites(atoms: Atoms, pbc: NDArray[np.bool_]) -> NDArray[np.int64]:
+def _sites(atoms: Atoms, pbc: NDArray[np.bool_], fract: NDArray[np.float64]) -> NDArray[np.int64]:
     """Atoms as integer rows, shape (n, 6): atomic number, fractional coordinates, moment, charge.
 
     Vector moments, given by their components along the cell vectors, make it (n, 8).
     """
-    cell = atoms.cell.complete().array
-    frac = np.linalg.solve(cell.T, np.asarray(atoms.positions, float).T).T
-    grid = _grid(frac)
-    period = round(1 / GRID)
-    grid[:, pbc] %= period
-    moments = _grid(_moments_in_cell(atoms, cell))
-    charges = _grid(atoms.get_initial_charges())
-    return np.column_stack([atoms.numbers.astype(np.int64), grid, moments, charges])
+    grid = _grid(fract)
+    grid[:, pbc] %= round(1 / GRID)
+    none = np.zeros((len(grid), 1), np.int64)
+    moments, charges = _given(atoms, MOMENTS), _given(atoms, CHARGES)
+    moved = none if moments is None else _grid(_moments_in_cell(moments, atoms.cell.complete().array))
+    charged = none if charges is None else _grid(charges)[:, None]
+    return np.concatenate([atoms.numbers[:, None].astype(np.int64), grid, moved, charged], axis=1)
 
 
 def _grid(values: Any) -> NDArray[np.int64]:
@@ -94,23 +114,24 @@ def _grid(values: Any) -> NDArray[np.int64]:
         return np.floor(np.asarray(values, float) / GRID + (1 - _STEP_END)).astype(np.int64)
 
 
-def _moments_in_cell(atoms: Atoms, cell: NDArray[np.float64]) -> NDArray[np.float64]:
-    moments = _moments(atoms)
+def _given(atoms: Atoms, name: str) -> NDArray[np.float64] | None:
+    """Initial moments or charges, None where there are none."""
+    values = atoms.arrays.get(name)
+    return None if values is None else np.asarray(values, float)
+
+
+def _moments_in_cell(moments: NDArray[np.float64], cell: NDArray[np.float64]) -> NDArray[np.float64]:
     if moments.ndim == 2 and moments.any():
         return moments @ _unit(cell).T
-    return moments.reshape(len(atoms), -1)[:, :1] if len(atoms) else np.zeros((0, 1))
-
-
-def _moments(atoms: Atoms) -> NDArray[np.float64]:
-    return np.asarray(atoms.get_initial_magnetic_moments(), float)
+    return moments.reshape(len(moments), -1)[:, :1] if len(moments) else np.zeros((0, 1))
 
 
 def counts(numbers: Sequence[int] | NDArray[Any]) -> dict[str, int]:
     """Atoms of each element, by symbol, in alphabetical order."""
     from ase.data import chemical_symbols
 
-    found, n = np.unique(np.asarray(numbers), return_counts=True)
-    return dict(sorted((chemical_symbols[z], int(k)) for z, k in zip(found, n, strict=True)))
+    found = Counter(np.asarray(numbers).tolist())
+    return dict(sorted((chemical_symbols[z], n) for z, n in found.items()))
 
 
 def reduced_formula(amounts: Mapping[str, int]) -> str:
@@ -133,17 +154,24 @@ def _letter(i: int) -> str:
 
 def space_group(atoms: Atoms, symprec: float = SYMPREC) -> tuple[int, str] | None:
     """International number and Hermann-Mauguin symbol by spglib, or None where it finds none or must not look."""
+    if not np.isfinite(atoms.positions).all() or not np.isfinite(atoms.cell.array).all() or not atoms.pbc.all():
+        return None
+    volume = float(np.linalg.det(atoms.cell.array))
+    return _space_group(atoms, _fractions(atoms), volume, symprec) if abs(volume) >= FLAT else None
+
+
+def _space_group(
+    atoms: Atoms, fract: NDArray[np.float64], volume: float, symprec: float = SYMPREC
+) -> tuple[int, str] | None:
+    # spglib crashes the process on NaN, and needs a cell in all three directions.
+    if not np.isfinite(fract).all() or not atoms.pbc.all() or len(atoms) > MAX_SYMMETRY_SITES or abs(volume) < FLAT:
+        return None
     # It writes to the terminal each time it tries again with another tolerance.
     os.environ.setdefault("SPGLIB_WARNING", "OFF")
     import spglib
 
-    finite = np.isfinite(atoms.positions).all() and np.isfinite(atoms.cell.array).all()
-    # spglib crashes the process on NaN, and needs a cell in all three directions.
-    if not finite or not atoms.pbc.all() or len(atoms) > MAX_SYMMETRY_SITES or abs(atoms.cell.volume) < 1e-6:
-        return None
-    cell = (atoms.cell.array, atoms.get_scaled_positions(), atoms.numbers)
     try:
-        dataset = spglib.get_symmetry_dataset(cell, symprec=symprec)
+        dataset = spglib.get_symmetry_dataset((atoms.cell.array, fract % 1.0 % 1.0, atoms.numbers), symprec=symprec)
     except spglib.SpglibError:
         return None
     return (int(dataset.number), str(dataset.international)) if dataset is not None else None
@@ -153,10 +181,11 @@ def to_row(atoms: Atoms) -> dict[str, Any]:
     """The columns of table `structure` for these atoms (units and shapes: schemas/tables.sql)."""
     amounts = counts(atoms.numbers)
     n = len(atoms)
-    volume = float(abs(np.linalg.det(atoms.cell.array))) if atoms.pbc.all() else None
-    number, symbol = space_group(atoms) or (None, None)
+    fract, signed = _fractions(atoms), float(np.linalg.det(atoms.cell.array))
+    volume = abs(signed) if atoms.pbc.all() else None
+    number, symbol = _space_group(atoms, fract, signed) or (None, None)
     return {
-        "structure_id": structure_id(atoms),
+        "structure_id": _identity(atoms, atoms.cell.array, fract, signed),
         "chemical_formula_reduced": reduced_formula(amounts),
         "chemical_formula_anonymous": anonymous_formula(amounts),
         "chemical_system": "-".join(amounts),
@@ -173,8 +202,8 @@ def to_row(atoms: Atoms) -> dict[str, Any]:
         "cartesian_site_positions": atoms.positions.tolist(),
         "atomic_numbers": atoms.numbers.tolist(),
         "dimension_types": [int(p) for p in atoms.pbc],
-        "initial_magnetic_moments": _optional(_moments(atoms)),
-        "initial_charges": _optional(atoms.get_initial_charges()),
+        "initial_magnetic_moments": _optional(_given(atoms, MOMENTS)),
+        "initial_charges": _optional(_given(atoms, CHARGES)),
     }
 
 
@@ -183,9 +212,9 @@ def _density(atoms: Atoms, volume: float | None) -> float | None:
     return float(atoms.get_masses().sum()) * 1.66053907 / volume if volume else None
 
 
-def _optional(values: NDArray[np.float64]) -> list[float] | None:
+def _optional(values: NDArray[np.float64] | None) -> list[float] | None:
     """A per-atom array for the store, vectors as their flattened components; None where all are zero."""
-    return values.reshape(-1).tolist() if values.any() else None
+    return values.reshape(-1).tolist() if values is not None and values.any() else None
 
 
 def from_row(row: Mapping[str, Any]) -> Atoms:

@@ -13,7 +13,7 @@ import re
 from fnmatch import fnmatchcase, translate
 from functools import cache
 from importlib import import_module
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from mlmat.container._compressed import bare_name, unpacked
@@ -50,7 +50,7 @@ def _any() -> re.Pattern[str]:
 
 def container_for(name: str, *, column: bool = False) -> Container | None:
     """The container that takes files of this name, or None. column: tables may be taken, and come first."""
-    name = PurePath(name).name.lower()
+    name = name.rstrip("/").rpartition("/")[2].lower()
     if not _any().match(name):  # most files are none: one look is enough
         return None
     fitting = [one for one in containers() if any(fnmatchcase(name, pattern) for pattern in one.PATTERNS)]

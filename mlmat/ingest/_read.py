@@ -8,7 +8,6 @@ import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from mlmat.container import Refused, bare_name, unpacked
@@ -85,7 +84,7 @@ def _blocks(name: str, data: bytes, limits: Limits) -> Iterator[Block]:
     except Refused as refused:
         yield Block("", 0, "", refused.outcome, str(refused))
         return
-    yield from read(PurePath(bare_name(name)).name, data, limits)
+    yield from read(os.path.basename(bare_name(name)), data, limits)
 
 
 def about_file(path: str) -> dict[str, Any]:
@@ -116,8 +115,10 @@ def _content(path: str, limits: Limits) -> bytes:
         raise ReadError("a folder that cannot be read" if stat.S_ISDIR(found.st_mode) else "not a regular file")
     if found.st_size > limits.max_bytes:
         raise ReadError(f"too large: {found.st_size / 1e6:.0f} MB, the limit is {limits.max_bytes / 1e6:.0f} MB")
-    with Path(path).open("rb") as file:  # it may grow while it is read, and those of the system have no size
-        data = file.read(limits.max_bytes + 1)
+    with open(path, "rb") as file:
+        data = file.read(found.st_size + 1)
+        if len(data) > found.st_size:  # it may grow while it is read, and those of the system have no size
+            data += file.read(limits.max_bytes + 1 - len(data))
     if len(data) > limits.max_bytes:
         raise ReadError(f"too large: it grew beyond the limit of {limits.max_bytes / 1e6:.0f} MB while it was read")
     return data
