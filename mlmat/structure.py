@@ -63,14 +63,13 @@ def _identity(atoms: Atoms, cell: NDArray[np.float64], fract: NDArray[np.float64
 def _metric(cell: NDArray[np.float64], volume: float) -> NDArray[np.float64]:
     """Lengths (Å), cosines and handedness of the cell, shape (7,): free of orientation, not of chirality."""
     lengths = _lengths(cell)
-    unit = cell / np.where(lengths > 0, lengths, 1.0)[:, None]
+    unit = _unit(cell)
     cosines = (unit[1] @ unit[2], unit[0] @ unit[2], unit[0] @ unit[1])
     return np.array([*lengths.tolist(), *cosines, np.sign(volume)])
 
 
 def _lengths(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = np.sqrt((vectors * vectors).sum(axis=1))
-    return found
+    return np.asarray(np.sqrt((vectors * vectors).sum(axis=1)))
 
 
 def _unit(cell: NDArray[np.float64]) -> NDArray[np.float64]:
