@@ -98,7 +98,7 @@ class Store(Stability, Reading):
         for frames in _journal.chunks(journal.frames(), MERGE_BYTES):
             try:
                 with self._transaction(timeout) as con:
-                    count += _results.merge(con, frames)
+                    count += _results.merge(con, frames, self._described)
             except Unmergeable:
                 count += sum(self._merge_or_keep(journal, frame, timeout) for frame in frames)
         journal.clear()
@@ -107,7 +107,7 @@ class Store(Stability, Reading):
     def _merge_or_keep(self, journal: Journal, frame: bytes, timeout: float) -> int:
         try:
             with self._transaction(timeout) as con:
-                return _results.merge(con, [frame])
+                return _results.merge(con, [frame], self._described)
         except Unmergeable as error:
             kept = journal.set_aside(frame)
             warnings.warn(f"results that the store refused are kept in {kept}: {error}", stacklevel=2)

@@ -114,9 +114,17 @@ def _respelled(table: pa.Table, known: Mapping[str, str]) -> pa.Table:
 
 
 def fit_table(
-    con: duckdb.DuckDBPyConnection, runner: str, offered: Iterable[tuple[str, str]], declared: Mapping[str, str]
+    con: duckdb.DuckDBPyConnection,
+    runner: str,
+    offered: Iterable[tuple[str, str]],
+    declared: Mapping[str, str],
+    described: dict[str, Mapping[str, str]],
 ) -> str:
-    """Make or widen table `result_RUNNER` so that columns of these names and types fit without loss; its name."""
+    """Make or widen table `result_RUNNER` so that columns of these names and types fit without loss; its name.
+
+    described: what each runner declared when its comments and view were last found complete; looking costs as much as
+    a small merge.
+    """
     table = f"result_{runner}"
     con.execute(f"CREATE TABLE IF NOT EXISTS {quoted(table)} (result_id UUID NOT NULL)")
     have = {name.lower(): (name, kind) for name, kind in types(con, table).items()}
@@ -132,8 +140,11 @@ def fit_table(
             con.execute(f"ALTER TABLE {quoted(table)} ALTER COLUMN {quoted(known)} TYPE {wider}")
         changed |= wider != old
         have[name.lower()] = (known, types(con, table)[known])
-    if _comment(con, table, declared) or changed or not has_view(con, runner):
-        make_view(con, runner)
+    if changed or described.get(runner) != declared:
+        if _comment(con, table, declared) or changed or not has_view(con, runner):
+            make_view(con, runner)
+        else:
+            described[runner] = declared
     return table
 
 

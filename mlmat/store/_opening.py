@@ -14,7 +14,7 @@ from mlmat.store._mounts import network_warning
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import duckdb
@@ -31,6 +31,8 @@ class Opening:
         self._readable = self._writable = False
         self._identity: str | None = None
         self._warned = False
+        #: What each runner declared when the comments and the view of its table were complete.
+        self._described: dict[str, Mapping[str, str]] = {}
 
     @property
     def path(self) -> Path:
@@ -105,7 +107,7 @@ class Opening:
 
     def _recognise(self, con: duckdb.DuckDBPyConnection) -> None:
         """See that it is the store that was opened first. Raises StoreError."""
-        found = _schema.identity(con)
+        found = _schema.identity(con, known=self._identity is not None)
         if self._identity not in (None, found):
             raise StoreError(
                 f"{self.path}: another store lies now where the one was that was opened; put that one back, or open "

@@ -34,6 +34,20 @@ def test_each_once_in_the_order_of_ids(store: Store, files: dict[str, str]) -> N
     assert pending(store, include_flagged=True) == sorted([files["/small.cif"], files["/odd.cif"], files["/large.cif"]])
 
 
+def test_where_every_structure_is_in_a_file_and_where_one_is_not(store: Store) -> None:
+    method(store, "m")
+    add(store, block("/a.cif", crystal()), block("/b.cif", salt()), block("/again.cif", crystal()))
+    copper, other = (block("", atoms)["structure_id"] for atoms in (crystal(), salt()))
+    assert pending(store) == sorted([copper, other])
+    record(store, result(copper, energy=-1.0))
+    assert pending(store) == pending(store, include_flagged=True) == [other]
+    assert pending(store, where="path = '/a.cif'") == []
+    add(store, block("/b.cif", None, "rejected", reason="gone"))
+    assert pending(store) == []
+    add(store, block("/c.cif", crystal("Al", 4.0)))
+    assert pending(store) == [block("", crystal("Al", 4.0))["structure_id"]], "as many files as structures but for /b.cif"
+
+
 def test_failures_are_done_unless_asked_for(store: Store, files: dict[str, str]) -> None:
     record(store, result(files["/small.cif"], status="failed"), result(files["/large.cif"], energy=-1.0))
     assert pending(store) == []
