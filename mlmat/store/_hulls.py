@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat.stability import Phase, Verdict, above_hull
 from mlmat.store._columns import insert
+from mlmat.store._schema import views
+from mlmat.store._scope import ALL, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -50,13 +52,36 @@ class Known:
         return [phase for part in parts for phase in self.systems.get(part, ())]
 
 
-def outdated(con: duckdb.DuckDBPyConnection) -> list[System]:
+def outdated(con: duckdb.DuckDBPyConnection, scope: Scope = ALL) -> list[System]:
     """Systems that have all their end members and no hull of the phases as they are now."""
-    query = """
-        SELECT method_id, elements, fingerprint FROM chemical_systems
-        WHERE end_members_complete AND NOT computed ORDER BY nelements, method_id, chemical_system
+    met = ["end_members_complete AND NOT computed"]
+    values: list[str] = []
+    for column, names in (("method_id", scope.methods), ("chemical_system", scope.systems)):
+        if names is not None:
+            met.append(f"{column} IN ({', '.join('?' for _ in names)})")
+            values += names
+    query = f"""
+        SELECT method_id, elements, fingerprint FROM {_systems(con, scope)}
+        WHERE {" AND ".join(met)} ORDER BY nelements, method_id, chemical_system
     """
-    return [System(method, tuple(elements), mark) for method, elements, mark in con.execute(query).fetchall()]
+    return [System(method, tuple(elements), mark) for method, elements, mark in con.execute(query, values).fetchall()]
+
+
+def _systems(con: duckdb.DuckDBPyConnection, scope: Scope) -> str:
+    """The view `chemical_systems`; where systems are named, over no more than the phases inside them."""
+    import pyarrow as pa
+
+    if scope.systems is None:
+        return "chemical_systems"
+    asked = [tuple(name.split("-")) for name in scope.systems]
+    names = {"-".join(part) for elements in asked for part in subsets(elements)}
+    query = "SELECT DISTINCT chemical_system FROM phase WHERE list_has_all(?, elements)"
+    for large in (elements for elements in asked if len(elements) > SUBSETS):
+        names |= {name for (name,) in con.execute(query, [list(large)]).fetchall()}
+    con.register("near_system", pa.table({"chemical_system": pa.array(sorted(names), pa.string())}))
+    con.execute("CREATE OR REPLACE TEMP TABLE near_phase AS FROM phase SEMI JOIN near_system USING (chemical_system)")
+    view = views()["chemical_systems"].partition(" AS\n")[2].partition(";\n")[0]
+    return f"({view.replace('FROM phase', 'FROM near_phase')})"
 
 
 def phases(con: duckdb.DuckDBPyConnection, systems: Sequence[System]) -> dict[str, Known]:

@@ -57,4 +57,4 @@ def _add_results(
     own = {row["result_id"]: row for row in own_geometry if row["result_id"] in kept}
     differ = alignments(con, own)
     found = {name: aligned(table, differ) for name, table in unpack(values).items()}
-    return merge(con, [pack({"result": table, **found})])
+    return merge(con, [pack({"result": table, **found})], {})

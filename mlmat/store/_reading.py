@@ -35,7 +35,7 @@ class Reading:
     def _reading(self, bounds: Bounds | None = None) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         raise NotImplementedError
 
-    def _before(self, query: str) -> None:
+    def _before(self, query: str, parameters: Any = None) -> None:
         raise NotImplementedError
 
     def sql(self, query: str, parameters: Any = None, **bounds: Any) -> pd.DataFrame:
@@ -46,14 +46,14 @@ class Reading:
         files and change settings, as a DuckDB shell may. One long call of a function inside SQL is not interrupted.
         """
         limits = Bounds(**bounds)
-        self._before(query)
+        self._before(query, parameters)
         with self._reading(limits) as con:
             return limits.run(con, lambda: to_pandas(limits.frame(con, answered(con.sql(query, params=parameters)))))
 
     def arrow(self, query: str, parameters: Any = None, **bounds: Any) -> pa.Table:
         """The result of a read-only query as an Arrow table; bounds as in `sql`. Raises QueryError."""
         limits = Bounds(**bounds)
-        self._before(query)
+        self._before(query, parameters)
         with self._reading(limits) as con:
             return limits.run(con, lambda: limits.table(answered(con.sql(query, params=parameters))))
 

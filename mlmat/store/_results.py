@@ -113,7 +113,7 @@ def pending(
 
 
 def _all_from_files(con: duckdb.DuckDBPyConnection) -> bool:
-    """Whether a current block is stored for every structure: as many with one checksum, for a third of a join's time."""
+    """Whether every structure is stored from a current block: their checksums agree, which a join would say slower."""
     found = rows(
         con,
         """

@@ -13,6 +13,7 @@ from mlmat.errors import StoreError
 from mlmat.store import _crystals, _hulls, _schema
 from mlmat.store._connection import rows
 from mlmat.store._opening import Opening
+from mlmat.store._scope import ALL, Scope, changed_by, named_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -40,12 +41,13 @@ class Stability(Opening):
     #: Views, their users' own among them, and of which state of the file.
     _known_views: tuple[tuple[int, int] | None, dict[str, str]] = (None, {})
 
-    def refresh_hulls(self, seconds: float = math.inf) -> int:
+    def refresh_hulls(self, seconds: float = math.inf, scope: Scope = ALL) -> int:
         """Compute the hulls whose phases have changed, for so many seconds at most; the number of chemical systems.
 
-        None is computed twice. A store that cannot be written now stays as it is: the view `hull` says so in its rows.
+        scope: those to look at. None is computed twice. A store that cannot be written now stays as it is: the view
+        `hull` says so in its rows.
         """
-        return self._refresh("hulls of chemical systems", self._hulls(), seconds)
+        return self._refresh("hulls of chemical systems", self._hulls(scope), seconds)
 
     def refresh_crystals(self, seconds: float = math.inf) -> int:
         """Compare the structures of one formula that have not been compared; the number of formulas.
@@ -71,9 +73,9 @@ class Stability(Opening):
                     break
         return done
 
-    def _hulls(self) -> Iterator[Step]:
+    def _hulls(self, scope: Scope) -> Iterator[Step]:
         with self._reading() as con:
-            stale = _hulls.outdated(con)
+            stale = _hulls.outdated(con, scope)
         for start in range(0, len(stale), READ):
             some = stale[start : start + READ]
             with self._reading() as con:
@@ -97,16 +99,20 @@ class Stability(Opening):
             with self._transaction(PATIENCE) as con:
                 _schema.upgrade(con, self.path)
 
-    def _before(self, query: str) -> None:
+    def _before(self, query: str, parameters: Any = None) -> None:
         """Compute what a query is about to read."""
         words = set(re.findall(r"\w+", query.lower()))
         try:
             own = self._own_views()
         except OSError:
             return  # the query itself says best what is wrong with the file
-        for table, refresh in (("hull_row", self.refresh_hulls), ("same_crystal", self.refresh_crystals)):
-            if words & (kept(table) | _built_on(own, kept(table))):
-                refresh()
+        hulls, crystals = (kept(table) | _built_on(own, kept(table)) for table in ("hull_row", "same_crystal"))
+        if words & hulls:
+            with self._reading() as con:
+                scope = named_in(con, query, parameters, hulls)
+            self.refresh_hulls(scope=scope)
+        if words & crystals:
+            self.refresh_crystals()
 
     def _own_views(self) -> dict[str, str]:
         """All views by name, asked for once as long as the file is the same: it takes longer than many a query."""
@@ -122,9 +128,9 @@ class Stability(Opening):
         """Compute the hulls that the results of a run changed."""
         with suppress(StoreError):
             with self._reading() as con:
-                any_result = rows(con, "SELECT 1 FROM result WHERE run_id = ? LIMIT 1", [run_id])
-            if any_result:
-                self.refresh_hulls(AFTER_RUN)
+                scope = changed_by(con, run_id)
+            if scope is not None:
+                self.refresh_hulls(AFTER_RUN, scope)
 
 
 def _steps(stale: Sequence[_hulls.System], known: Mapping[str, _hulls.Known], of: int) -> Iterator[Step]:

@@ -5,12 +5,12 @@ WITH gone AS (SELECT source_id FROM source WHERE NOT current),
 replaced AS (
     SELECT result_id FROM import_row WHERE result_id IS NOT NULL GROUP BY result_id HAVING NOT bool_or(current)
 )
--- Nearly all: the only result of this method. A filter passes these joins, whose right sides are small.
+-- Nearly all: the only result of this method. A filter passes these joins, whose right sides are small. NOT IN, because
+-- an anti-join takes the results for the smaller side where filters are on them, and then collects them all.
 SELECT r.*
 FROM result AS r
-ANTI JOIN gone USING (source_id)
-ANTI JOIN replaced USING (result_id)
 ANTI JOIN repeated AS p ON p.method_id = r.method_id AND p.item = coalesce(r.structure_id, r.external_id)
+WHERE (r.source_id IS NULL OR r.source_id NOT IN (FROM gone)) AND r.result_id NOT IN (FROM replaced)
 UNION ALL
 SELECT * EXCLUDE (place)
 FROM (

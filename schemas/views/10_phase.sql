@@ -2,22 +2,34 @@
 -- names its composition itself is taken at its word; else the composition is that of the structure. A mixture of methods,
 -- where somebody asked for one, is a method here with the results of all of them.
 CREATE OR REPLACE VIEW phase AS
-WITH composed AS (
-    SELECT
-        r.result_id, r.structure_id, r.external_id, r.method_id, r.energy, r.converged,
-        coalesce(e.elements, s.elements) AS elements,
-        coalesce(e.amounts, list_transform(s.elements_ratios, lambda x: round(x * s.nsites))) AS amounts,
-        coalesce(e.nsites, s.nsites)::DOUBLE AS nsites,
-        coalesce(e.chemical_formula_reduced, s.chemical_formula_reduced) AS formula,
-        coalesce(e.chemical_system, s.chemical_system) AS chemical_system,
-        s.dimension_types,
-        CASE WHEN e.result_id IS NOT NULL THEN r.external_id END AS entry_id
-    FROM current_result AS r
-    LEFT JOIN structure AS s USING (structure_id)
-    LEFT JOIN entry AS e ON e.result_id = r.result_id
-    WHERE r.status = 'ok' AND r.energy IS NOT NULL AND coalesce(e.elements, s.elements) IS NOT NULL
+WITH valued AS NOT MATERIALIZED (
+    SELECT result_id, structure_id, external_id, method_id, energy, converged
+    FROM current_result
+    WHERE status = 'ok' AND energy IS NOT NULL
 ),
-judged AS (
+-- In two parts, with plain columns in both: a filter on them then reaches the tables.
+composed AS NOT MATERIALIZED (
+    SELECT
+        v.*,
+        s.elements,
+        list_transform(s.elements_ratios, lambda x: round(x * s.nsites)) AS amounts,
+        s.nsites::DOUBLE AS nsites,
+        s.chemical_formula_reduced AS formula,
+        s.chemical_system,
+        s.dimension_types,
+        NULL AS entry_id
+    FROM valued AS v
+    JOIN structure AS s USING (structure_id)
+    ANTI JOIN entry USING (result_id)
+    UNION ALL
+    SELECT
+        v.*, e.elements, e.amounts, e.nsites, e.chemical_formula_reduced, e.chemical_system, s.dimension_types,
+        v.external_id
+    FROM valued AS v
+    JOIN entry AS e USING (result_id)
+    LEFT JOIN structure AS s USING (structure_id)
+),
+judged AS NOT MATERIALIZED (
     SELECT
         *,
         CASE

@@ -6,33 +6,34 @@ WITH reference AS (
     WHERE competes AND len(elements) = 1
     QUALIFY row_number() OVER (PARTITION BY method_id, elements[1] ORDER BY energy_per_atom, result_id) = 1
 ),
-part AS (
-    SELECT result_id, method_id, unnest(elements) AS element, unnest(amounts) AS amount
-    FROM phase
+-- One row for each method: nothing has to be grouped, and a filter passes.
+known AS (
+    SELECT method_id, map_from_entries(list((element, {'energy': energy_per_atom, 'id': reference_id}))) AS elemental
+    FROM reference
+    GROUP BY method_id
 ),
-total AS (
+compared AS (
     SELECT
-        p.result_id,
-        p.method_id,
-        sum(p.amount * r.energy_per_atom) AS energy,
-        list(r.reference_id ORDER BY p.element) FILTER (r.element IS NOT NULL) AS reference_ids,
-        coalesce(list(p.element ORDER BY p.element) FILTER (r.element IS NULL), []) AS missing_elements
-    FROM part AS p
-    LEFT JOIN reference AS r ON r.method_id = p.method_id AND r.element = p.element
-    GROUP BY p.result_id, p.method_id
+        p.*,
+        list_transform(p.elements, lambda x: k.elemental[x]) AS found,
+        list_filter(p.elements, lambda x: k.elemental[x] IS NULL) AS missing_elements
+    FROM phase AS p
+    LEFT JOIN known AS k USING (method_id)
 )
 SELECT
-    p.* EXCLUDE (competes, reason),
-    CASE WHEN p.competes AND len(t.missing_elements) = 0 THEN (p.energy - t.energy) / p.nsites END
-        AS formation_energy_per_atom,
-    t.reference_ids,
-    t.missing_elements,
+    p.* EXCLUDE (competes, reason, found, missing_elements),
+    CASE WHEN p.competes AND len(p.missing_elements) = 0
+        THEN (p.energy - list_sum(list_transform(p.found, lambda x, i: p.amounts[i] * x.energy))) / p.nsites
+    END AS formation_energy_per_atom,
+    CASE WHEN len(p.missing_elements) < len(p.elements)
+        THEN list_transform(list_filter(p.found, lambda x: x IS NOT NULL), lambda x: x.id)
+    END AS reference_ids,
+    p.missing_elements,
     p.competes,
-    coalesce(p.reason, CASE WHEN len(t.missing_elements) > 0 THEN
-        'no energy by this method of the pure element' || CASE WHEN len(t.missing_elements) > 1 THEN 's ' ELSE ' ' END
-        || array_to_string(t.missing_elements, ', ') END) AS reason
-FROM phase AS p
-JOIN total AS t USING (result_id, method_id)
+    coalesce(p.reason, CASE WHEN len(p.missing_elements) > 0 THEN
+        'no energy by this method of the pure element' || CASE WHEN len(p.missing_elements) > 1 THEN 's ' ELSE ' ' END
+        || array_to_string(p.missing_elements, ', ') END) AS reason
+FROM compared AS p
 ORDER BY p.method, p.chemical_system, p.formula, p.energy_per_atom, p.result_id;
 COMMENT ON VIEW formation_energy IS 'Energy of formation from the elements, all by the same method, or mixture of methods';
 COMMENT ON COLUMN formation_energy.method IS 'Method, also of the references';

@@ -230,6 +230,70 @@ def test_the_end_of_a_run_leaves_current_hulls_behind(store: Store) -> None:
     assert computed(store) == {"Cu"}
 
 
+@pytest.mark.parametrize(
+    ("query", "parameters", "systems"),
+    [
+        ("FROM hull WHERE chemical_system = 'Li-O'", None, {"Li-O"}),
+        ("SELECT formula FROM hull WHERE 'Li-O' = chemical_system AND e_above_hull < 1", None, {"Li-O"}),
+        ("FROM hull WHERE chemical_system IN ('Li', $other)", {"other": "O"}, {"Li", "O"}),
+        ("FROM hull WHERE chemical_system = ?", ["O"], {"O"}),
+        ("FROM hull WHERE method_id = 'm' AND chemical_system = 'Li-O' AND formula = ?", ["Li2O"], {"Li-O"}),
+        ("FROM hull WHERE method_id = 'other' AND chemical_system = 'Li-O'", None, set()),
+        ("FROM hull WHERE chemical_system = 'Li-O' OR formula = 'O'", None, {"Li", "O", "Li-O"}),
+        ("FROM hull WHERE chemical_system = ?", ["F"], set()),
+        ("FROM hull WHERE chemical_system <> 'Li-O'", None, {"Li", "O", "Li-O"}),
+        ("FROM hull WHERE NOT (chemical_system = 'Li-O')", None, {"Li", "O", "Li-O"}),
+        ("FROM hull WHERE chemical_system = 'O' AND (FROM (SELECT count(*) FROM hull)) > 0", None, {"Li", "O", "Li-O"}),
+        ("WITH x AS (FROM hull) FROM x WHERE chemical_system = 'O'", None, {"Li", "O", "Li-O"}),
+        ("FROM hull WHERE chemical_system = 'O' UNION FROM hull", None, {"Li", "O", "Li-O"}),
+        ("FROM candidates WHERE chemical_system = 'O'", None, {"Li", "O", "Li-O"}),
+    ],
+)
+def test_a_query_computes_what_it_names(store: Store, query: str, parameters: Any, systems: set[str]) -> None:
+    method(store, "m")
+    entries(store, "m", LIO)
+    found = store.arrow(query, parameters)
+    assert computed(store) == systems
+    assert store.arrow("FROM hull").num_rows == 3
+    assert computed(store) == {"Li", "O", "Li-O"}
+    assert sorted(map(str, store.arrow(query, parameters).to_pylist())) == sorted(map(str, found.to_pylist()))
+
+
+def test_a_run_leaves_hulls_of_others_to_those_who_read_them(store: Store) -> None:
+    method(store, "other")
+    entries(store, "other", LIO)
+    first, second = method(store, "m"), method(store, "m")
+    store.mix("both", ["m", "other"])
+    alone = [crystal(element, 4.0) for element in ("Li", "Mg", "Cl", "Na")]
+    li, mg, cl, na, nacl = stored(store, *alone, salt())
+    record(store, result(li, energy=-1.0), result(mg, energy=-1.0))
+    record(store, *(result(one, energy=-2.0, run_id=first) for one in (cl, na)))
+    store.end_run(first, "finished")
+    assert computed(store) == {"Cl", "Na"}
+    record(store, result(nacl, energy=-9.0, run_id=second))
+    store.end_run(second, "finished")
+    assert computed(store) == {"Cl", "Na", "Cl-Na"}
+    by_method = "SELECT method_id <> 'm', count(*) FROM chemical_systems WHERE computed GROUP BY ALL ORDER BY ALL"
+    with store._reading() as con:
+        assert rows(con, by_method) == [(False, 3), (True, 3)], "those of the mixture, too"
+    assert store.refresh_hulls() == 9, "2 of m; Li, O and Li-O of the other method; these and Mg of both"
+
+
+def test_a_run_that_changes_many_systems_and_one_of_nine(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = method(store, "m")
+    nine = ["Al", "B", "C", "F", "H", "Li", "Mg", "Na", "O"]
+    elements = [(name, {name: 1.0}, -1.0) for name in nine]
+    entries(store, "m", [*elements, ("alloy", dict.fromkeys(nine, 1.0), -20.0)])
+    store.execute(f"UPDATE result SET run_id = '{run}' WHERE external_id = 'B'")
+    store.end_run(run, "finished")
+    assert computed(store) == {"B", "-".join(nine)}
+    monkeypatch.setattr("mlmat.store._scope.FEW", 1)
+    store.execute("DELETE FROM hull_system")
+    store.execute(f"UPDATE result SET run_id = '{run}' WHERE external_id = 'C'")
+    store.end_run(run, "finished")
+    assert computed(store) == {*nine, "-".join(nine)}
+
+
 def test_a_store_that_cannot_be_written_shows_no_stale_number(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mlmat.store._stability.PATIENCE", 0.1)
     method(store, "m")
