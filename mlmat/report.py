@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mlmat import recipe
 from mlmat.output import shown
+from mlmat.progress import Remaining
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from mlmat.screen import Summary
     from mlmat.verify import Check
 
+#: As tqdm writes it, with a remaining time of our own.
+FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{left}, {rate_fmt}{postfix}]"
 _OUTCOMES = ("stored", "duplicate", "disordered", "flagged", "rejected", "unreadable")
 
 
@@ -27,15 +31,30 @@ def bar(what: str, unit: str) -> Iterator[Callable[[int], Callable[..., None]]]:
     from tqdm.auto import tqdm
 
     made: list[Any] = []
+    work = Remaining()
+
+    class Bar(tqdm):  # type: ignore[misc]
+        """With the time that the rest of the work takes, whose pieces may differ."""
+
+        @property
+        def format_dict(self) -> dict[str, Any]:
+            known = super().format_dict
+            left = work.seconds(time.monotonic())
+            return {**known, "left": "?" if left is None else self.format_interval(left)}
 
     def start(total: int) -> Callable[..., None]:
         quiet = not sys.stderr.isatty()
         # A log file gets a line a minute instead of ten redraws a second.
-        made.append(tqdm(total=total, desc=what, unit=f" {unit}s", file=sys.stderr, smoothing=0.1,
-                         mininterval=60 if quiet else 0.1, dynamic_ncols=not quiet))  # fmt: skip
+        made.append(Bar(total=total, desc=what, unit=f" {unit}s", file=sys.stderr, smoothing=0.1, bar_format=FORMAT,
+                        mininterval=60 if quiet else 0.1, dynamic_ncols=not quiet))  # fmt: skip
+        work.begun = time.monotonic()
 
-        def told(count: int, failed: int = 0, more: int = 0) -> None:
+        def told(count: int, failed: int = 0, more: int = 0, part: float | None = None) -> None:
             made[0].total += more
+            if part is not None:
+                work.reach(work.done + part, time.monotonic())
+            elif made[0].total:
+                work.reach((made[0].n + count) / made[0].total, time.monotonic())
             if failed:
                 made[0].set_postfix_str(f"{failed} failed", refresh=False)
             made[0].update(count)

@@ -48,9 +48,10 @@ def screen(
     config: `threads`, `local`, a file, or a parsl Config; time_limit: seconds for each structure, memory_limit: GB for
     each worker's computation, both for worker processes alone; of: a method whose returned structures are taken;
     selection: where, limit, retry_failed, include_flagged, as in `Store.pending`; progress(total) gives a callable
-    that is told (structures done, failures so far); say is told what is going on; arguments: the command line that
-    the run is recorded with, by default that of this process. Raises StoreLocked when another process computes this
-    method, RunnerError when the runner cannot start, UsageError for limits that nobody can keep.
+    that is told (structures done, failures so far, part=what they are of all atoms, 1 in the end); say is told what is
+    going on; arguments: the command line that the run is recorded with, by default that of this process.
+    Raises StoreLocked when another process computes this method, RunnerError when the runner cannot start, UsageError
+    for limits that nobody can keep.
     """
     method_id = plan.method["method_id"]
     described = parsl_config.describe(config)
@@ -67,6 +68,7 @@ def screen(
             return Summary()
         store.start_run(run, plan.method)
         work = Screen(store, plan, run["run_id"], progress(pending.num_rows) if progress else None, say)
+        work.atoms = sum(pending["nsites"].to_pylist())
         work.limits = limits
         work.scratch = parsl_config.scratch_of(config, store.folder / "parsl") / run["run_id"]
         work.ending = parsl_config.ending(config)

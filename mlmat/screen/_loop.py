@@ -73,11 +73,13 @@ class Screen:
         store: Store,
         plan: Plan,
         run_id: str,
-        on_progress: Callable[[int, int], None] | None = None,
+        on_progress: Callable[..., None] | None = None,
         say: Callable[[str], None] | None = None,
     ) -> None:
         self.store, self.plan, self.run_id = store, plan, run_id
-        self.on_progress = on_progress or (lambda _done, _failed: None)
+        self.on_progress = on_progress or (lambda _done, _failed, part=0.0: None)
+        #: Atoms of all structures that are pending at the start: what is done is part of it.
+        self.atoms = 1
         self.say = say or (lambda _text: None)
         self.summary = Summary()
         self._versions = provenance.versions(plan.prepared.packages)
@@ -158,7 +160,7 @@ class Screen:
         if other := next(filter(None, (_meta(packed, "other") for packed in frames)), None):
             raise RunnerError(f"the worker on {other['other']}; give it the environment of this process ({sys.prefix})")
         before = self.summary.done
-        seconds = self._record(frames, journal)
+        seconds = self._record(frames, batch, journal)
         for lost in filter(None, (_meta(packed, "lost") for packed in frames)):
             self._suspect(batch.part(lost["lost"]), lost, feed, journal)
         if stuck := next(filter(None, (_meta(packed, "broken") for packed in frames)), None):
@@ -169,7 +171,7 @@ class Screen:
         if self._barren > BARREN and not (self.summary.ok or self.proven):
             raise RunnerError(f"{BARREN} batches in a row ended the processes that computed them; mlmat show says how")
 
-    def _record(self, frames: list[bytes], journal: Journal) -> float:
+    def _record(self, frames: list[bytes], batch: Batch, journal: Journal) -> float:
         """Keep what came home; the seconds that it took."""
         seconds = 0.0
         for packed in frames:
@@ -180,7 +182,9 @@ class Screen:
             self.summary.ok += meta["ok"]
             self.summary.failed += meta["failed"]
             seconds += meta["seconds"]
-            self.on_progress(meta["ok"] + meta["failed"], self.summary.failed)
+            count = meta["ok"] + meta["failed"]
+            share = sum(batch.sites) / len(batch.sites) / self.atoms
+            self.on_progress(count, self.summary.failed, part=count * share)
         return seconds
 
     def _could_not_start(self, why: str, batch: Batch, feed: Feed) -> None:
@@ -217,7 +221,8 @@ class Screen:
             return
         message = f"lost {batch.tries} times, {batch.lost} of them alone; the last time: {lost['how']}"
         more = {name: lost.get(name) for name in ("seconds", "traceback")}
-        self._record([failure_frame(self._ticket(batch.tries), batch.ids[0], "WorkerLost", message, **more)], journal)
+        failure = failure_frame(self._ticket(batch.tries), batch.ids[0], "WorkerLost", message, **more)
+        self._record([failure], batch, journal)
 
     def _flush(self, journal: Journal, timeout: float = 2.0) -> None:
         """Merge the journal into the store; while somebody holds the store the journal keeps the results."""
@@ -242,9 +247,9 @@ class Screen:
         while self._flight and (left := deadline - time.monotonic()) > 0:
             done, _ = wait(self._flight, timeout=left, return_when=FIRST_COMPLETED)
             for future in done:
-                self._flight.pop(future)
+                batch = self._flight.pop(future)
                 if future.exception() is None:
-                    self._record(future.result(), journal)
+                    self._record(future.result(), batch, journal)
 
 
 def _meta(packed: bytes, name: str) -> dict[str, Any] | None:

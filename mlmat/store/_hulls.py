@@ -54,32 +54,34 @@ class Known:
 
 def outdated(con: duckdb.DuckDBPyConnection, scope: Scope = ALL) -> list[System]:
     """Systems that have all their end members and no hull of the phases as they are now."""
-    met = ["end_members_complete AND NOT computed"]
-    values: list[str] = []
-    for column, names in (("method_id", scope.methods), ("chemical_system", scope.systems)):
-        if names is not None:
-            met.append(f"{column} IN ({', '.join('?' for _ in names)})")
-            values += names
+    of_methods, methods = _among("method_id", scope.methods)
+    of_systems, systems = _among("chemical_system", scope.systems)
     query = f"""
-        SELECT method_id, elements, fingerprint FROM {_systems(con, scope)}
-        WHERE {" AND ".join(met)} ORDER BY nelements, method_id, chemical_system
+        SELECT method_id, elements, fingerprint FROM {_systems(con, scope, of_methods, methods)}
+        WHERE end_members_complete AND NOT computed AND {of_methods} AND {of_systems}
+        ORDER BY nelements, method_id, chemical_system
     """
-    return [System(method, tuple(elements), mark) for method, elements, mark in con.execute(query, values).fetchall()]
+    found = con.execute(query, [*methods, *systems]).fetchall()
+    return [System(method, tuple(elements), mark) for method, elements, mark in found]
 
 
-def _systems(con: duckdb.DuckDBPyConnection, scope: Scope) -> str:
+def _among(column: str, names: Sequence[str] | None) -> tuple[str, Sequence[str]]:
+    """A condition with its values. Not a join: a condition reaches the tables below `phase`."""
+    return ("true", []) if names is None else (f"{column} IN ({', '.join('?' for _ in names)})", names)
+
+
+def _systems(con: duckdb.DuckDBPyConnection, scope: Scope, of_methods: str, methods: Sequence[str]) -> str:
     """The view `chemical_systems`; where systems are named, over no more than the phases inside them."""
-    import pyarrow as pa
-
     if scope.systems is None:
         return "chemical_systems"
     asked = [tuple(name.split("-")) for name in scope.systems]
     names = {"-".join(part) for elements in asked for part in subsets(elements)}
-    query = "SELECT DISTINCT chemical_system FROM phase WHERE list_has_all(?, elements)"
+    query = f"SELECT DISTINCT chemical_system FROM phase WHERE list_has_all(?, elements) AND {of_methods}"
     for large in (elements for elements in asked if len(elements) > SUBSETS):
-        names |= {name for (name,) in con.execute(query, [list(large)]).fetchall()}
-    con.register("near_system", pa.table({"chemical_system": pa.array(sorted(names), pa.string())}))
-    con.execute("CREATE OR REPLACE TEMP TABLE near_phase AS FROM phase SEMI JOIN near_system USING (chemical_system)")
+        names |= {name for (name,) in con.execute(query, [list(large), *methods]).fetchall()}
+    inside, values = _among("chemical_system", sorted(names))
+    near = f"CREATE OR REPLACE TEMP TABLE near_phase AS FROM phase WHERE {of_methods} AND {inside}"
+    con.execute(near, [*methods, *values])
     view = views()["chemical_systems"].partition(" AS\n")[2].partition(";\n")[0]
     return f"({view.replace('FROM phase', 'FROM near_phase')})"
 
@@ -92,13 +94,14 @@ def phases(con: duckdb.DuckDBPyConnection, systems: Sequence[System]) -> dict[st
     names += _of_many_elements(con, [system for system in systems if len(system.elements) > SUBSETS])
     columns = [pa.array([pair[i] for pair in names], pa.string()) for i in (0, 1)]
     con.register("asked", pa.table(columns, ["method_id", "chemical_system"]))
-    query = """
+    inside, values = _among("chemical_system", sorted({name for _, name in names}))
+    query = f"""
         SELECT method_id, result_id::VARCHAR, coalesce(external_id, structure_id), formula, elements, amounts, energy
-        FROM phase SEMI JOIN asked USING (method_id, chemical_system) WHERE competes
+        FROM phase SEMI JOIN asked USING (method_id, chemical_system) WHERE competes AND {inside}
     """
     groups: dict[str, dict[tuple[str, ...], list[Phase]]] = defaultdict(lambda: defaultdict(list))
     found: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
-    for method, key, name, formula, symbols, amounts, energy in con.execute(query).fetchall():
+    for method, key, name, formula, symbols, amounts, energy in con.execute(query, values).fetchall():
         groups[method][tuple(symbols)].append(Phase(key, dict(zip(symbols, amounts, strict=True)), energy))
         found[method][key] = (name, formula)
     return {system.method_id: Known(groups[system.method_id], found[system.method_id]) for system in systems}

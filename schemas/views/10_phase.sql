@@ -3,9 +3,20 @@
 -- where somebody asked for one, is a method here with the results of all of them.
 CREATE OR REPLACE VIEW phase AS
 WITH valued AS NOT MATERIALIZED (
-    SELECT result_id, structure_id, external_id, method_id, energy, converged
-    FROM current_result
-    WHERE status = 'ok' AND energy IS NOT NULL
+    SELECT
+        r.result_id, r.structure_id, r.external_id, r.energy, r.converged,
+        r.method_id, m.method, m.method AS energy_method, 0 AS place
+    FROM current_result AS r
+    JOIN method AS m USING (method_id)
+    WHERE r.status = 'ok' AND r.energy IS NOT NULL
+    UNION ALL
+    SELECT
+        r.result_id, r.structure_id, r.external_id, r.energy, r.converged,
+        x.method_id, x.method, m.method, x.place
+    FROM current_result AS r
+    JOIN mixture AS x ON x.member_id = r.method_id
+    JOIN method AS m ON m.method_id = r.method_id
+    WHERE r.status = 'ok' AND r.energy IS NOT NULL
 ),
 -- In two parts, with plain columns in both: a filter on them then reaches the tables.
 composed AS NOT MATERIALIZED (
@@ -38,29 +49,6 @@ judged AS NOT MATERIALIZED (
             WHEN list_sum(dimension_types::INTEGER[]) < 3 THEN 'not periodic in three directions'
         END AS reason
     FROM composed
-),
-member AS (
-    SELECT x.method_id, x.method, x.place, x.member_id, m.method AS energy_method
-    FROM mixture AS x
-    JOIN method AS m ON m.method_id = x.member_id
-),
-mixed AS (
-    SELECT
-        j.* REPLACE (
-            x.method_id AS method_id,
-            -- Of a structure or an external id that several methods of a mixture have, the first one counts.
-            coalesce(j.reason, CASE
-                WHEN (j.structure_id IS NOT NULL AND x.place > first_value(x.place) OVER (
-                    PARTITION BY x.method_id, j.structure_id ORDER BY (j.reason IS NULL) DESC, x.place
-                )) OR (j.entry_id IS NOT NULL AND x.place > first_value(x.place) OVER (
-                    PARTITION BY x.method_id, j.entry_id, j.formula ORDER BY (j.reason IS NULL) DESC, x.place
-                )) THEN 'another method of the mixture counts'
-            END) AS reason
-        ),
-        x.method,
-        x.energy_method
-    FROM judged AS j
-    JOIN member AS x ON x.member_id = j.method_id
 )
 SELECT
     result_id,
@@ -80,9 +68,21 @@ SELECT
     reason IS NULL AS competes,
     reason
 FROM (
-    SELECT j.*, m.method, m.method AS energy_method FROM judged AS j JOIN method AS m USING (method_id)
+    FROM judged WHERE place = 0
     UNION ALL
-    FROM mixed
+    SELECT
+        j.* REPLACE (
+            -- Of a structure or an external id that several methods of a mixture have, the first one counts.
+            coalesce(j.reason, CASE
+                WHEN (j.structure_id IS NOT NULL AND j.place > first_value(j.place) OVER (
+                    PARTITION BY j.method_id, j.structure_id ORDER BY (j.reason IS NULL) DESC, j.place
+                )) OR (j.entry_id IS NOT NULL AND j.place > first_value(j.place) OVER (
+                    PARTITION BY j.method_id, j.entry_id, j.formula ORDER BY (j.reason IS NULL) DESC, j.place
+                )) THEN 'another method of the mixture counts'
+            END) AS reason
+        )
+    FROM judged AS j
+    WHERE place > 0
 );
 COMMENT ON VIEW phase IS 'What may compete in a hull: every current result with an energy and a composition';
 COMMENT ON COLUMN phase.method IS 'Method; phases of different methods compete in a mixture only (mlmat mix)';

@@ -3,7 +3,7 @@ CREATE OR REPLACE VIEW formation_energy AS
 WITH reference AS (
     SELECT method_id, elements[1] AS element, energy_per_atom, coalesce(external_id, structure_id) AS reference_id
     FROM phase
-    WHERE competes AND len(elements) = 1
+    WHERE competes AND chemical_system NOT LIKE '%-%'
     QUALIFY row_number() OVER (PARTITION BY method_id, elements[1] ORDER BY energy_per_atom, result_id) = 1
 ),
 -- One row for each method: nothing has to be grouped, and a filter passes.
