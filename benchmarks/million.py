@@ -67,6 +67,10 @@ def questions(store: Store) -> dict[str, tuple[Callable[[], object], float]]:
             ),
             1.0,
         ),
+        "ranking of one chemical system": (
+            lambda: store.sql("FROM ranking WHERE chemical_system = 'Cu-O'"),
+            1.0,
+        ),
         "current results of one structure": (
             lambda: store.sql("FROM current_result WHERE structure_id = ?", [some]),
             1.0,

@@ -17,6 +17,7 @@ SELECT
     s.structure_id,
     p.structure_id AS relaxed_id,
     f.space_group_it_number,
+    s.chemical_system,
     r.method_id,
     r.result_id
 FROM (
@@ -30,7 +31,8 @@ LEFT JOIN (SELECT result_id, structure_id FROM produced WHERE role = 'relaxed') 
 JOIN structure AS f ON f.structure_id = coalesce(p.structure_id, s.structure_id)
 -- One order for both: those that are ranked come first, so that the first one is the best.
 WINDOW of_formula AS (
-    PARTITION BY r.method_id, s.chemical_formula_reduced
+    -- A formula is of one system: with it here, a filter on it reaches the table.
+    PARTITION BY r.method_id, s.chemical_formula_reduced, s.chemical_system
     ORDER BY r.reason NULLS FIRST, r.energy / s.nsites
 )
 ORDER BY formula, m.method, rank NULLS LAST, s.structure_id;
