@@ -235,7 +235,6 @@ def from_table(table: pa.Table, order: Iterable[int] | None = None) -> Iterator[
 
     order: numbers of rows; without it all rows as they stand.
     """
-    # An array for each column, of which every crystal gets its part.
     ends = np.cumsum([0, *table["atomic_numbers"].combine_chunks().value_lengths().to_pylist()]).tolist()
     numbers = _values(table["atomic_numbers"]).astype(int)
     positions = _values(table["cartesian_site_positions"]).reshape(-1, 3)
