@@ -47,6 +47,7 @@ class Instant:
 
     def __init__(self) -> None:
         self.executors: dict[str, Any] = {}
+        self.config = SimpleNamespace(executors=[])
         self.seconds, self.tasks = 0.0, 0
 
     def submit(self, _kernel: Any, _run: Any, _recipe: Any, ticket: Any, structures: bytes) -> Future[list[bytes]]:
