@@ -7,6 +7,7 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
+from parsl.executors import HighThroughputExecutor
 from parsl.jobs.states import JobState, JobStatus
 from parsl.providers import LocalProvider, SlurmProvider
 from parsl.providers.errors import SubmitException
@@ -99,6 +100,14 @@ class SlurmBlocks(SlurmProvider):  # type: ignore[misc]
         if text != before or (not once and time.monotonic() - when > AGAIN):
             self.news.append(text)
             self._said[about] = (text, time.monotonic())
+
+
+class Executor(HighThroughputExecutor):  # type: ignore[misc]
+    """parsl's executor, which takes back as many blocks as it is asked for."""
+
+    def scale_in(self, blocks: int, max_idletime: float | None = None) -> list[str]:
+        """Take blocks back. parsl asks for 0 of them, and then ends all that are idle, also those that wait."""
+        return list(super().scale_in(blocks, max_idletime)) if blocks > 0 else []
 
 
 class Allocation(LocalProvider):  # type: ignore[misc]

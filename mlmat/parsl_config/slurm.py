@@ -163,11 +163,10 @@ def _inside(settings: Slurm, folder: Path) -> Any:
 
 def _config(settings: Slurm, folder: Path, provider: Any) -> Any:
     from parsl.config import Config
-    from parsl.executors import HighThroughputExecutor
 
-    from mlmat.parsl_config._blocks import watch_blocks
+    from mlmat.parsl_config._blocks import Executor, watch_blocks
 
-    executor = HighThroughputExecutor(
+    executor = Executor(
         label="slurm",
         interchange_launch_cmd=interchange_command(),
         launch_cmd=manager_command(same_host=False),
