@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlmat import recipe
 from mlmat.output import shown
 from mlmat.progress import Remaining
+from mlmat.watch import runs_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -177,9 +178,12 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
 
 def beside_lines(beside: dict[str, Any]) -> Iterator[str]:
     """What `mlmat status` says of what goes on around the store, also while it cannot be opened."""
+    from mlmat.leftovers import find
+
     holder = shown(beside["holder"]) if beside["holder"] else None
-    for who in beside["drivers"]:
-        yield f"at work     {shown(who)}"
+    told = tuple(record["who"] for record in beside["runs"] if record["alive"])
+    yield from (f"at work     {shown(who)}" for who in beside["drivers"] if not who.startswith(told))
+    yield from runs_lines(beside["runs"], find)
     if holder:
         yield f"held by     {holder}: nobody can write until it closes the store"
     if beside["journal_bytes"]:

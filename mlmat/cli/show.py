@@ -18,8 +18,15 @@ def show(id: str, db: Path) -> None:
     """Show one structure: where it came from, what it became, its results and failures with traceback.
 
     Each result has the command that makes it again, and what made it. ID is that of a structure or of a result, or
-    the beginning of one.
+    the beginning of one. The id of a run, as `mlmat status` gives it, shows how the run went.
     """
     from mlmat.report import show_lines
 
-    tell(show_lines(open_store(db).show(id)))
+    store = open_store(db)
+    if (run := next((run for run in store.runs() if run["run_id"] == id), None)) is not None:
+        from mlmat.leftovers import find
+        from mlmat.watch import run_lines
+
+        tell(run_lines(run, None if run["alive"] or run.get("clean") else find(run)))
+        return
+    tell(show_lines(store.show(id)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -66,8 +67,9 @@ def _packed(
         tables["structure"] = pa.Table.from_pylist(made)
         tables["produced"] = pa.Table.from_pylist(produced)
     tables["result"] = pa.Table.from_pylist(results, schema=_result_schema())
-    failed = sum(r["status"] == "failed" for r in results)
-    return frame.pack(tables, ok=len(results) - failed, failed=failed, seconds=sum(r["seconds"] for r in results))
+    failures = Counter(r["error_class"] for r in results if r["status"] == "failed")
+    failed, seconds = failures.total(), sum(r["seconds"] for r in results)
+    return frame.pack(tables, ok=len(results) - failed, failed=failed, failures=failures, seconds=seconds)
 
 
 def _result_schema() -> Any:

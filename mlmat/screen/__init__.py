@@ -13,6 +13,7 @@ from mlmat import parsl_config, provenance
 from mlmat.batching import Feed
 from mlmat.errors import StoreLocked, UsageError
 from mlmat.screen._loop import Screen, Summary
+from mlmat.screen._recorder import Recorder, end_leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,6 +62,7 @@ def screen(
     about = {"packages": plan.prepared.packages, "method_id": method_id, "parsl_config": described}
     run = provenance.new_run("screen", arguments, **about)
     with store.driver(method_id, provenance.who(run)):
+        end_leftovers(store, say)
         store.recover(method_id)
         store.adopt_method(plan.method)
         pending = store.pending(method_id, of=store.find_method(of) if of else None, **selection)
@@ -73,7 +75,7 @@ def screen(
         work.scratch = parsl_config.scratch_of(config, store.folder / "parsl") / run["run_id"]
         work.ending = parsl_config.ending(config)
         work.proven = store.has_ok(method_id)
-        return _run(work, config, pending)
+        return _run(work, config, pending, Recorder(work, run, pending.num_rows))
 
 
 def _limits(config: Any, time_limit: float | None, memory_limit: float | None) -> dict[str, Any]:
@@ -85,13 +87,13 @@ def _limits(config: Any, time_limit: float | None, memory_limit: float | None) -
     return {"time_limit": time_limit, "memory_limit": int(memory_limit * 1e9) if memory_limit else None}
 
 
-def _run(work: Screen, config: Any, pending: pa.Table) -> Summary:
+def _run(work: Screen, config: Any, pending: pa.Table, recorder: Recorder) -> Summary:
     start, store, summary = time.monotonic(), work.store, work.summary
     journal = store.journal(work.run_id)
     summary.outcome = "failed"
-    with _stopped_by_signals(work):
+    with _stopped_by_signals(work), recorder.telling(config):
         try:
-            _compute(work, config, pending, journal)
+            _compute(work, config, pending, journal, recorder)
             summary.outcome = "stopped" if work.stopped and summary.done < pending.num_rows else "finished"
         except KeyboardInterrupt:  # a second ctrl-C: what is in flight is given up, what came back is kept
             summary.outcome = "stopped"
@@ -107,7 +109,7 @@ def _run(work: Screen, config: Any, pending: pa.Table) -> Summary:
     return summary
 
 
-def _compute(work: Screen, config: Any, pending: pa.Table, journal: Journal) -> None:
+def _compute(work: Screen, config: Any, pending: pa.Table, journal: Journal, recorder: Recorder) -> None:
     with parsl_config.kernel(config, work.store.folder / "parsl") as kernel:
         workers = parsl_config.workers_of(kernel.config)
         for note in work.plan.prepared.notes:
@@ -116,7 +118,8 @@ def _compute(work: Screen, config: Any, pending: pa.Table, journal: Journal) -> 
         plan = work.plan
         seconds = max(plan.prepared.batch_seconds, parsl_config.seconds_per_batch(config), workers / MOST_BATCHES)
         feed = Feed(work.store, pending, plan.first_atoms, workers, seconds)
-        work.loop(kernel, workers, feed, journal)
+        with recorder.following(kernel, feed):
+            work.loop(kernel, workers, feed, journal)
         work.finish_flush(journal, 2.0)
 
 
@@ -129,7 +132,7 @@ def _stopped_by_signals(work: Screen) -> Iterator[None]:
             _let_go_of_terminal()
         if work.stopped:
             raise KeyboardInterrupt
-        work.stop()
+        work.stop(f"asked to ({signal.Signals(number).name})")
 
     if threading.current_thread() is not threading.main_thread():
         yield

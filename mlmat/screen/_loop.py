@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -84,7 +85,9 @@ class Screen:
         self.summary = Summary()
         self._versions = provenance.versions(plan.prepared.packages)
         self._flight: dict[Future[list[bytes]], Batch] = {}
-        self.stopped = False
+        self.stopped, self.why = False, ""
+        #: Failures of this run by class.
+        self.failures: Counter[str] = Counter()
         self.limits: dict[str, Any] = {}
         #: Where tasks may write.
         self.scratch = store.folder / "scratch" / run_id
@@ -117,9 +120,13 @@ class Screen:
             if self._flight and parsl_config.is_alive(kernel):
                 self._drain(journal)
 
-    def stop(self) -> None:
-        """Hand out nothing more; what is under way may still come home."""
-        self.stopped = True
+    def under_way(self) -> list[Batch]:
+        """The batches that are out."""
+        return list(self._flight.values())
+
+    def stop(self, why: str = "") -> None:
+        """Hand out nothing more; what is under way may still come home. why: for the last words of the run."""
+        self.stopped, self.why = True, why
         batches = f"{len(self._flight)} batches under way" if self._flight else "the workers"
         self.say(f"stopping: waiting up to {self._grace:.0f} s for {batches}; ctrl-C again stops at once")
 
@@ -128,7 +135,7 @@ class Screen:
             self._grace = self.ending[1]
             self.summary.ended = True
             self.say("the time of this job ends soon; the same command goes on in the next one")
-            self.stop()
+            self.stop("the job that it ran in was about to end")
 
     def _fill(self, kernel: Any, feed: Feed, most: int) -> None:
         while feed and len(self._flight) < most and not any(batch.apart for batch in self._flight.values()):
@@ -181,6 +188,7 @@ class Screen:
             journal.append(packed)
             self.summary.ok += meta["ok"]
             self.summary.failed += meta["failed"]
+            self.failures.update(meta["failures"])
             seconds += meta["seconds"]
             count = meta["ok"] + meta["failed"]
             share = sum(batch.sites) / len(batch.sites) / self.atoms

@@ -12,7 +12,7 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from mlmat.errors import StoreLocked
-from mlmat.store import _drivers, _imported, _imports, _journal, _mixtures, _results, _schema, _structures
+from mlmat.store import _drivers, _imported, _imports, _journal, _mixtures, _results, _runs, _schema, _structures
 from mlmat.store._bounds import Bounds
 from mlmat.store._columns import runner_name
 from mlmat.store._journal import Journal
@@ -264,6 +264,10 @@ class Store(Stability, Reading):
         """Who is at work on this store: one line for each living driver."""
         return _drivers.at_work(self.folder, self._hosts)
 
+    def runs(self) -> list[dict[str, Any]]:
+        """What the driver of each run tells, newest first; `alive` says whether it is at work."""
+        return _runs.states(self.folder, self._hosts)
+
     def status(self) -> dict[str, Any]:
         """Blocks by outcome, results by method, failures by class, and what `beside` says."""
         with self._reading() as con:
@@ -277,6 +281,7 @@ class Store(Stability, Reading):
         others = _journal.of_others(folder, self._identity) if self._identity else []
         return {
             "drivers": self.drivers(),
+            "runs": self.runs(),
             "journals": journals,
             "journal_bytes": size,
             "kept": [str(path) for path in _journal.set_aside(folder)],

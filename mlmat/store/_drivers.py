@@ -94,6 +94,18 @@ def at_work(folder: Path, hosts: Hosts | None = None) -> list[str]:
     return found
 
 
+def is_driving(folder: Path, method_id: str, who: str) -> bool:
+    """Whether the driver of a method is at work, and is this one."""
+    try:
+        fd = os.open(folder / f"method-{method_id}.lock", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return not try_lock(fd, fcntl.LOCK_SH) and _said(fd) == who
+    finally:
+        os.close(fd)
+
+
 def _said(fd: int) -> str:
     return os.pread(fd, 4096, 0).decode(errors="replace").strip() or "another process"
 

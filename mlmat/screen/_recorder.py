@@ -1,0 +1,185 @@
+"""A driver tells how its run goes: a record beside the store for whoever watches, and its last words."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections import deque
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlmat import child, leftovers, parsl_config, provenance
+from mlmat.blocks import Block, Blocks
+from mlmat.store import _runs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from mlmat.batching import Feed
+    from mlmat.screen._loop import Screen
+    from mlmat.store import Store
+
+#: Seconds between two records, and for which the rate is taken.
+EVERY, WINDOW = 3.0, 300.0
+#: Things said that are remembered, blocks that are named, and runs whose logs are kept.
+SAID, BLOCKS, LOGS = 30, 50, 20
+
+
+class Recorder:
+    """The record of one run, kept by the driver: a thread writes it, errors of the disk stop nothing."""
+
+    def __init__(self, work: Screen, run: Mapping[str, Any], total: int) -> None:
+        self._work, self._folder = work, work.store.folder
+        self._path = _runs.place(self._folder, work.run_id)
+        self._blocks: Blocks | None = None
+        self._feed: Feed | None = None
+        self._was: dict[str, Block] = {}
+        self._samples: deque[tuple[float, int, int]] = deque()
+        self._enough, self._writing = threading.Event(), threading.Lock()
+        self._said: deque[list[str]] = deque(maxlen=SAID)
+        self._before = work.say
+        work.say = self._heard
+        plan = work.plan
+        self.record: dict[str, Any] = {
+            "run_id": work.run_id, "who": provenance.who(run), "host": run["host"], "pid": run["pid"],
+            "since": run["started_at"], "command": run["arguments"], "method": plan.method["method"],
+            "method_id": plan.method["method_id"], "config": str(run["parsl_config"]).partition("\n")[0],
+            "total": total, "ended_blocks": [], "outcome": None, "why": "", "clean": False,
+        }  # fmt: skip
+
+    def _heard(self, text: str) -> None:
+        self._said.append([_now(), text])
+        self._before(text)
+
+    @contextmanager
+    def telling(self, config: Any) -> Iterator[None]:
+        """Tell from before anything is started until all has ended; logs go into a folder of this run."""
+        where, why = config.run_dir, ""
+        if Path(where).name == "parsl":  # the place that was chosen for the user, not by the user
+            config.run_dir = str(Path(where) / self._work.run_id)
+        self.record["logs"] = str(Path(config.run_dir).absolute())
+        with suppress(OSError):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._tell()
+        prune(Path(where), self._work.store.runs())
+        try:
+            with leftovers.marked(self._work.run_id):
+                yield
+        except BaseException as error:
+            why = " ".join(f"{type(error).__name__}: {error}".split())
+            raise
+        finally:
+            config.run_dir = where
+            self._last_words(why)
+
+    @contextmanager
+    def following(self, kernel: Any, feed: Feed) -> Iterator[None]:
+        """Tell what the kernel does, every few seconds, by a thread of its own."""
+        self._blocks, self._feed = Blocks(kernel), feed
+        self.record |= {"logs": str(kernel.run_dir), "processes": list(_interchanges(kernel))}
+        thread = threading.Thread(target=self._repeat, args=(kernel,), name="mlmat-recorder", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._enough.set()
+            thread.join(EVERY)
+            self._feed = None
+
+    def _repeat(self, kernel: Any) -> None:
+        while not self._enough.is_set():
+            # A record that fails is one that is missing; the screen goes on, and the next one may do.
+            with suppress(Exception):
+                self._look(kernel)
+                if not self._enough.is_set():
+                    self._tell()
+            self._enough.wait(EVERY)
+
+    def _look(self, kernel: Any) -> None:
+        """Ask parsl, where it still answers."""
+        if self._blocks is None or not parsl_config.is_alive(kernel):
+            return
+        found = self._blocks.now()
+        self._note_ends(found)
+        self.record["blocks"] = [asdict(block) for block in found if not block.over][:BLOCKS]
+        self.record["workers"] = self._blocks.workers()
+
+    def _note_ends(self, found: list[Block]) -> None:
+        """Blocks that were there and are over, other than by our own wish."""
+        for block in found:
+            before = self._was.get(block.block)
+            if block.over and not (before and before.over) and block.state != "scaled_in":
+                self.record["ended_blocks"] = [*self.record["ended_blocks"], {**asdict(block), "at": _now()}][-BLOCKS:]
+            self._was[block.block] = block
+
+    def _tell(self) -> None:
+        work, feed = self._work, self._feed
+        summary, flight = work.summary, work.under_way()
+        counts = {
+            "ok": summary.ok, "failed": summary.failed, "failures": dict(work.failures),
+            "batches": len(flight), "structures": sum(len(batch.ids) for batch in flight),
+            "waiting_bytes": summary.waiting_bytes, "updated": time.time(), "said": list(self._said),
+        }  # fmt: skip
+        if feed is not None:
+            counts |= self._pace(summary.done, feed.atoms_left() + sum(sum(batch.sites) for batch in flight))
+        with self._writing, suppress(OSError):
+            self.record |= counts
+            _runs.write(self._path, self.record)
+
+    def _pace(self, done: int, atoms: int) -> dict[str, float | None]:
+        """Structures per second of the last minutes, and seconds to the end: large structures come first."""
+        now = time.monotonic()
+        self._samples.append((now, done, atoms))
+        while now - self._samples[0][0] > WINDOW:
+            self._samples.popleft()
+        since, before, more = self._samples[0]
+        seconds = now - since
+        rate = (done - before) / seconds if seconds else 0.0
+        fewer = (more - atoms) / seconds if seconds else 0.0
+        return {"rate": rate or None, "eta": atoms / fewer if fewer > 0 else None}
+
+    def _last_words(self, why: str) -> None:
+        """How the run ended; a clean one has ended all that it had started."""
+        work = self._work
+        self.record |= {
+            "outcome": work.summary.outcome, "why": why or work.why, "clean": not parsl_config.left_behind,
+            "blocks": [], "workers": 0, "rate": None, "eta": None, "ended_at": _now(),
+        }  # fmt: skip
+        self._tell()
+        _runs.forget(self._folder)
+
+
+def _interchanges(kernel: Any) -> Iterator[tuple[int, str | None]]:
+    """parsl's own processes on this host, each with its birth."""
+    found = (getattr(executor, "interchange_proc", None) for executor in kernel.executors.values())
+    return ((process.pid, child.born(process.pid)) for process in found if process is not None)
+
+
+def end_leftovers(store: Store, say: Callable[[str], None] | None) -> None:
+    """End what dead drivers of a store have left, and say so. Call it as a driver."""
+    for record in _runs.left_something(store.runs()):
+        found, still = leftovers.end(record)
+        if found and say:
+            ended = "could not be ended" if still else "is ended"
+            say(f"what {record['who']} had left {ended}: {still or found}")
+        if not still and not still.unseen:
+            words = {name: value for name, value in record.items() if name != "alive"}
+            outcome = record.get("outcome") or "killed"
+            with suppress(OSError):
+                _runs.write(_runs.place(store.folder, record["run_id"]), {**words, "outcome": outcome, "clean": True})
+
+
+def prune(folder: Path, records: list[_runs.Record]) -> None:
+    """Remove the logs of the oldest runs, but not of those that are at work or left something."""
+    needed = {record["run_id"] for record in records if record["alive"] or not record.get("clean")}
+    found = sorted(path for path in folder.glob("*") if path.is_dir()) if folder.name == "parsl" else []
+    for path in found[:-LOGS]:
+        if path.name not in needed:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _now() -> str:
+    return provenance.now().isoformat(timespec="seconds")
