@@ -6,7 +6,7 @@ PINS := ci/environment/linux-cpu-py311.txt
 HULLS := SELECT formula, space_group, e_above_hull, formation_energy_per_atom, decomposition FROM candidates \
 	WHERE nelements > 1 ORDER BY e_above_hull NULLS LAST, formation_energy_per_atom
 
-.PHONY: setup demo test test-faults bench bench-full check docs clean
+.PHONY: setup demo test test-faults test-slurm bench bench-full check docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -15,6 +15,7 @@ help:
 	@echo "make docs    write docs/schema.md and docs/commands.md, renew the outputs in the other pages"
 	@echo "make test    lint, types, import contract and tests, as CI does"
 	@echo "make test-faults   breaks things on purpose, for a quarter of an hour"
+	@echo "make test-slurm    a virtual Slurm cluster, screens on it, and what breaks them, for a quarter of an hour"
 	@echo "make bench         compares speeds at small sizes, in a quarter of an hour"
 	@echo "make bench-full    the same at full size, for hours, and writes docs/performance.md"
 
@@ -35,6 +36,10 @@ test: setup
 
 test-faults: setup
 	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -m faults -n 2 --dist worksteal
+
+test-slurm: setup
+	ci/slurm
+	MLMAT_TEST_SLURM=must OMP_NUM_THREADS=1 $(VENV)/bin/pytest tests/slurm -m "slurm or slow" -n 2 --dist worksteal
 
 bench: setup
 	OMP_NUM_THREADS=1 $(VENV)/bin/python benchmarks/everything.py
