@@ -90,10 +90,6 @@ class Feed:
     def __bool__(self) -> bool:
         return bool(self._later) or self._at < len(self._ids)
 
-    def atoms_left(self) -> int:
-        """Atoms that are not under way."""
-        return self._atoms_left + sum(sum(batch.sites) for batch in list(self._later))
-
     def next(self, *, quiet: bool) -> Batch | None:
         """The next batch; None when the store is held by somebody and nothing was read ahead, or all wait for quiet.
 

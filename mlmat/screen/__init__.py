@@ -118,7 +118,7 @@ def _compute(work: Screen, config: Any, pending: pa.Table, journal: Journal, rec
         plan = work.plan
         seconds = max(plan.prepared.batch_seconds, parsl_config.seconds_per_batch(config), workers / MOST_BATCHES)
         feed = Feed(work.store, pending, plan.first_atoms, workers, seconds)
-        with recorder.following(kernel, feed):
+        with recorder.following(kernel):
             work.loop(kernel, workers, feed, journal)
         work.finish_flush(journal, 2.0)
 

@@ -78,7 +78,7 @@ class Screen:
         say: Callable[[str], None] | None = None,
     ) -> None:
         self.store, self.plan, self.run_id = store, plan, run_id
-        self.on_progress = on_progress or (lambda _done, _failed, part=0.0: None)
+        self.on_progress: Callable[..., None] = on_progress or (lambda _done, _failed, part=0.0: None)
         #: Atoms of all structures that are pending at the start: what is done is part of it.
         self.atoms = 1
         self.say = say or (lambda _text: None)

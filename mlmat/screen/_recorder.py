@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat import child, leftovers, parsl_config, provenance
 from mlmat.blocks import Block, Blocks
+from mlmat.progress import Remaining
 from mlmat.store import _runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from mlmat.batching import Feed
     from mlmat.screen._loop import Screen
     from mlmat.store import Store
 
@@ -35,13 +35,13 @@ class Recorder:
         self._work, self._folder = work, work.store.folder
         self._path = _runs.place(self._folder, work.run_id)
         self._blocks: Blocks | None = None
-        self._feed: Feed | None = None
         self._was: dict[str, Block] = {}
-        self._samples: deque[tuple[float, int, int]] = deque()
+        self._samples: deque[tuple[float, int]] = deque()
         self._enough, self._writing = threading.Event(), threading.Lock()
         self._said: deque[list[str]] = deque(maxlen=SAID)
-        self._before = work.say
-        work.say = self._heard
+        self._before, self._progress = work.say, work.on_progress
+        work.say, work.on_progress = self._heard, self._counted
+        self._remaining = Remaining()
         plan = work.plan
         self.record: dict[str, Any] = {
             "run_id": work.run_id, "who": provenance.who(run), "host": run["host"], "pid": run["pid"],
@@ -53,6 +53,11 @@ class Recorder:
     def _heard(self, text: str) -> None:
         self._said.append([_now(), text])
         self._before(text)
+
+    def _counted(self, count: int, failed: int, **more: float) -> None:
+        if "part" in more:
+            self._remaining.reach(self._remaining.done + more["part"], time.monotonic())
+        self._progress(count, failed, **more)
 
     @contextmanager
     def telling(self, config: Any) -> Iterator[None]:
@@ -76,9 +81,9 @@ class Recorder:
             self._last_words(why)
 
     @contextmanager
-    def following(self, kernel: Any, feed: Feed) -> Iterator[None]:
+    def following(self, kernel: Any) -> Iterator[None]:
         """Tell what the kernel does, every few seconds, by a thread of its own."""
-        self._blocks, self._feed = Blocks(kernel), feed
+        self._blocks, self._remaining.begun = Blocks(kernel), time.monotonic()
         self.record |= {"logs": str(kernel.run_dir), "processes": list(_interchanges(kernel))}
         thread = threading.Thread(target=self._repeat, args=(kernel,), name="mlmat-recorder", daemon=True)
         thread.start()
@@ -87,7 +92,6 @@ class Recorder:
         finally:
             self._enough.set()
             thread.join(EVERY)
-            self._feed = None
 
     def _repeat(self, kernel: Any) -> None:
         while not self._enough.is_set():
@@ -116,37 +120,33 @@ class Recorder:
             self._was[block.block] = block
 
     def _tell(self) -> None:
-        work, feed = self._work, self._feed
+        work = self._work
         summary, flight = work.summary, work.under_way()
         counts = {
             "ok": summary.ok, "failed": summary.failed, "failures": dict(work.failures),
             "batches": len(flight), "structures": sum(len(batch.ids) for batch in flight),
             "waiting_bytes": summary.waiting_bytes, "updated": time.time(), "said": list(self._said),
+            "rate": self._rate(summary.done), "eta": self._remaining.seconds(time.monotonic()),
         }  # fmt: skip
-        if feed is not None:
-            counts |= self._pace(summary.done, feed.atoms_left() + sum(sum(batch.sites) for batch in flight))
         with self._writing, suppress(OSError):
             self.record |= counts
             _runs.write(self._path, self.record)
 
-    def _pace(self, done: int, atoms: int) -> dict[str, float | None]:
-        """Structures per second of the last minutes, and seconds to the end: large structures come first."""
+    def _rate(self, done: int) -> float | None:
+        """Structures per second of the last minutes."""
         now = time.monotonic()
-        self._samples.append((now, done, atoms))
+        self._samples.append((now, done))
         while now - self._samples[0][0] > WINDOW:
             self._samples.popleft()
-        since, before, more = self._samples[0]
-        seconds = now - since
-        rate = (done - before) / seconds if seconds else 0.0
-        fewer = (more - atoms) / seconds if seconds else 0.0
-        return {"rate": rate or None, "eta": atoms / fewer if fewer > 0 else None}
+        since, before = self._samples[0]
+        return (done - before) / (now - since) if done > before else None
 
     def _last_words(self, why: str) -> None:
         """How the run ended; a clean one has ended all that it had started."""
         work = self._work
         self.record |= {
             "outcome": work.summary.outcome, "why": why or work.why, "clean": not parsl_config.left_behind,
-            "blocks": [], "workers": 0, "rate": None, "eta": None, "ended_at": _now(),
+            "blocks": [], "workers": 0, "ended_at": _now(),
         }  # fmt: skip
         self._tell()
         _runs.forget(self._folder)
