@@ -85,7 +85,8 @@ class SlurmBlocks(SlurmProvider):  # type: ignore[misc]
     def _update(self, job: Job, resource: dict[str, Any]) -> None:
         paths = {"stdout_path": resource["job_stdout_path"], "stderr_path": resource["job_stderr_path"]}
         if job.state in _scheduler.WAITING:
-            self._tell(job.id, f"block {job.id} waits: {job.reason or job.state}")
+            reason = job.state if job.reason in ("", "None") else job.reason  # Slurm has not looked at it yet
+            self._tell(job.id, f"block {job.id} waits: {reason}")
             resource["status"] = JobStatus(JobState.PENDING, **paths)
         elif job.state in _scheduler.RUNNING:
             self._tell(job.id, f"block {job.id} runs on {job.nodes}", once=True)
