@@ -66,7 +66,7 @@ def test_its_first_node_dies(cluster: Cluster, tmp_path: Path) -> None:
 
 def test_two_hosts_and_one_store(cluster: Cluster, tmp_path: Path) -> None:
     """The second one is told by name who is at work."""
-    work = Screening(cluster, tmp_path, 0.4)
+    work = Screening(cluster, tmp_path)
     process = work.start()
     work.under_way(process, everywhere=False)
     there = ["unshare", "--uts", "sh", "-c", 'hostname other && exec "$@"', "sh", *work.words()]

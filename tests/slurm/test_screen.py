@@ -24,7 +24,7 @@ def test_two_nodes(cluster: Cluster, tmp_path: Path) -> None:
 
 
 def test_a_node_dies_and_a_block_is_cancelled(cluster: Cluster, tmp_path: Path) -> None:
-    work = Screening(cluster, tmp_path, 0.5)
+    work = Screening(cluster, tmp_path)
     process = work.start()
     work.under_way(process)
     cluster.kill_node(2)

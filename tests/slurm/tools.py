@@ -64,7 +64,7 @@ class Screening:
 
     cluster: Cluster
     folder: Path
-    seconds: float = 0.8
+    seconds: float = 1.0
     settings: dict[str, object] = field(default_factory=dict)
     more: tuple[object, ...] = ()
     store: Store = field(init=False)
