@@ -37,9 +37,10 @@ test: setup
 test-faults: setup
 	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -m faults -n 2 --dist worksteal
 
+# They wait more than they compute: three at a time.
 test-slurm: setup
 	ci/slurm
-	MLMAT_TEST_SLURM=must OMP_NUM_THREADS=1 $(VENV)/bin/pytest tests/slurm -m "slurm or slow" -n 2 --dist worksteal
+	MLMAT_TEST_SLURM=must OMP_NUM_THREADS=1 $(VENV)/bin/pytest tests/slurm -m "slurm or slow" -n 3 --dist worksteal
 
 bench: setup
 	OMP_NUM_THREADS=1 $(VENV)/bin/python benchmarks/everything.py
