@@ -93,7 +93,7 @@ def end(record: Mapping[str, Any]) -> tuple[Left, Left]:
 
 def _noted(record: Mapping[str, Any]) -> Iterator[int]:
     """Processes that the driver has noted with their birth, which are there still."""
-    return (pid for pid, born in record.get("processes", []) if child.born(pid) == born)
+    return (pid for pid, born in record.get("processes", []) if born is not None and child.born(pid) == born)
 
 
 def _marked(run_id: str) -> Iterator[int]:

@@ -34,6 +34,7 @@ __all__ = [
     "ending",
     "has_threads",
     "is_alive",
+    "is_ours",
     "kernel",
     "left_behind",
     "loaded_kernel",
@@ -143,6 +144,12 @@ def scratch_of(config: Any, folder: Path) -> Path:
     """Where tasks may write, on a path that they see: beside our logs (folder, or where settings have put them)."""
     logs = Path(config.run_dir)
     return (logs if logs.name == folder.name else folder).with_name("scratch")
+
+
+def is_ours(config: Any, folder: Path) -> bool:
+    """Whether logs go where we have put them, for a store with this folder, and not where a user wants them."""
+    logs = Path(config.run_dir)
+    return logs == folder / "parsl" or any(getattr(one, "keeps_logs", False) for one in providers(config))
 
 
 def seconds_per_batch(config: Any) -> float:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
 import time
 from collections import deque
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from parsl.addresses import address_by_hostname, address_by_interface, address_by_route
 from parsl.executors import HighThroughputExecutor
 from parsl.jobs.states import JobState, JobStatus
 from parsl.providers import LocalProvider, SlurmProvider
@@ -28,9 +33,11 @@ _ENDED = {"CANCELLED": JobState.CANCELLED, "TIMEOUT": JobState.TIMEOUT, "DEADLIN
 class SlurmBlocks(SlurmProvider):  # type: ignore[misc]
     """parsl's provider, which asks gently, knows why a block waits or ended, and says so.
 
-    news: lines for people; trouble: why no block can be had, if so; batch_seconds: of work in one task;
-    seen: the jobs as Slurm told them last, by id.
+    keeps_logs: in a folder of ours; news: lines for people; trouble: why no block can be had, if so;
+    batch_seconds: of work in one task; seen: the jobs as Slurm told them last, by id.
     """
+
+    keeps_logs = True
 
     def __init__(self, name: str, poll: float, batch_seconds: float, **options: Any) -> None:
         super().__init__(**options)
@@ -40,6 +47,7 @@ class SlurmBlocks(SlurmProvider):  # type: ignore[misc]
         self.seen: dict[str, Job] = {}
         self._said: dict[str, tuple[str, float]] = {}
         self._refused_since: float | None = None
+        self._not_before = 0.0
 
     @property
     def status_polling_interval(self) -> float:
@@ -50,26 +58,41 @@ class SlurmBlocks(SlurmProvider):  # type: ignore[misc]
         """Run a command of Slurm; not the question to accounting that parsl begins with: it may take a minute."""
         if cmd.startswith("sacct"):
             return 1, "", "not asked"
+        if cmd.startswith("sbatch"):  # these would go before what the script says
+            cmd = f"env -u SBATCH_JOB_NAME -u SBATCH_TIMELIMIT {cmd}"
         answer: tuple[int | None, str, str] = super().execute_wait(cmd, timeout)
         return answer
 
     def submit(self, command: str, tasks_per_node: int, job_name: str = "") -> str:
         """Hand a block in. Raises parsl's SubmitException; a refusal that will not pass is this provider's trouble."""
+        if time.monotonic() < self._not_before:
+            raise SubmitException(self.name, "Slurm has just refused a block")
         try:
             job: str = super().submit(command, tasks_per_node, self.name)
-        except SubmitException as error:
-            self._refused(" ".join(str(getattr(error, "stderr", "") or error).split()))
+        except (SubmitException, subprocess.TimeoutExpired) as error:
+            late = isinstance(error, subprocess.TimeoutExpired)
+            self._refused("Socket timed out" if late else " ".join(str(getattr(error, "stderr", "") or error).split()))
             raise
         self._refused_since = None
         return job
 
     def _refused(self, said: str) -> None:
         now = time.monotonic()
+        self._not_before = now + self.poll
         if self._refused_since is None:
             self._refused_since = now
             self.news.append(f"Slurm did not take a block: {said}")
-        if not SchedulerError(said).busy or now - self._refused_since > BUSY:
+        at_work = any(not resource["status"].terminal for resource in self.resources.values())
+        if not at_work and (not SchedulerError(said).busy or now - self._refused_since > BUSY):
             self.trouble = f"Slurm did not take a block: {said}; see `mlmat config check`"
+
+    def cancel_left(self) -> None:
+        """Cancel what parsl did not: jobs that Slurm took without saying so, or did not cancel when asked to.
+
+        Raises SchedulerError.
+        """
+        mine = (job for job in _scheduler.jobs().values() if job.name.startswith(f"{self.name}."))
+        _scheduler.cancel(job.id for job in mine if job.state in (*_scheduler.WAITING, "RUNNING", "SUSPENDED"))
 
     def _status(self) -> None:
         try:
@@ -104,11 +127,27 @@ class SlurmBlocks(SlurmProvider):  # type: ignore[misc]
 
 
 class Executor(HighThroughputExecutor):  # type: ignore[misc]
-    """parsl's executor, which takes back as many blocks as it is asked for."""
+    """parsl's executor, which takes back as many blocks as it is asked for, and asks nobody else for its address."""
+
+    def __init__(self, *, address: str | None, **options: Any) -> None:
+        super().__init__(address=address or "127.0.0.1", **options)
+        if not address:
+            # parsl's own search asks a server on the internet, too, and waits for its answer.
+            self.address, self.all_addresses = None, _addresses()
 
     def scale_in(self, blocks: int, max_idletime: float | None = None) -> list[str]:
         """Take blocks back. parsl asks for 0 of them, and then ends all that are idle, also those that wait."""
         return list(super().scale_in(blocks, max_idletime)) if blocks > 0 else []
+
+
+def _addresses() -> set[str]:
+    """Addresses of this host that a worker may try."""
+    found = set()
+    asked = [partial(address_by_interface, name) for _, name in socket.if_nameindex()]
+    for ask in (*asked, address_by_hostname, address_by_route):
+        with suppress(Exception):
+            found.add(ask())
+    return found
 
 
 class Allocation(LocalProvider):  # type: ignore[misc]
@@ -116,6 +155,8 @@ class Allocation(LocalProvider):  # type: ignore[misc]
 
     ends_at: monotonic time at which nothing new is begun; grace: seconds that what is under way has then.
     """
+
+    keeps_logs = True
 
     def __init__(self, batch_seconds: float, ends_at: float, grace: float, **options: Any) -> None:
         super().__init__(init_blocks=1, min_blocks=1, max_blocks=1, **options)
@@ -127,8 +168,9 @@ class Allocation(LocalProvider):  # type: ignore[misc]
 def watch_blocks(executor: Any, status: dict[str, JobStatus]) -> None:
     """parsl's handler of block errors: blocks that end before a worker answered are not asked for without end."""
     provider = executor.provider
-    last = [status[block] for block in sorted(status, key=int)][-BARREN:]
-    if len(last) == BARREN and all(one.state == JobState.MISSING for one in last):
+    known = [status[block] for block in sorted(status, key=int) if block in executor.blocks_to_job_id]
+    last, at_work = known[-BARREN:], any(one.state == JobState.RUNNING for one in known)
+    if len(last) == BARREN and not at_work and all(one.state == JobState.MISSING for one in last):
         where = last[-1].stderr_path or ""
         provider.trouble = (
             f"{BARREN} blocks ended, one after the other, before a worker answered; the last one said: "

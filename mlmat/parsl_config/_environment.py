@@ -20,6 +20,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def share(cores: int, workers: int) -> float:
+    """Cores of each worker; whole ones, so that parsl, which divides again, finds room for all workers."""
+    return cores // workers or cores / workers
+
+
 def binaries() -> str:
     """Where the programs of this Python are."""
     return str(Path(sys.executable).parent)

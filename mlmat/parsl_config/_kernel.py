@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 CLEANUP, HASTE = 30.0, 3.0
 #: Kernels that did not end in time: their threads would keep this process from ending.
 left_behind: list[Any] = []
+#: Kernels that did, with all their blocks.
+ended: list[Any] = []
 
 
 @contextmanager
@@ -40,14 +42,24 @@ def _clean_up(kernel: Any, patience: float) -> None:
     """parsl's cleanup waits for ever for threads that compute and for an interchange that is dead: not so we."""
     if not is_alive(kernel):
         patience = HASTE
-    thread = threading.Thread(target=kernel.cleanup, name="mlmat-cleanup", daemon=True)
+    thread = threading.Thread(target=_end, args=(kernel,), name="mlmat-cleanup", daemon=True)
     thread.start()
     thread.join(patience)
-    if thread.is_alive():
+    if kernel not in ended:
         left_behind.append(kernel)
         for executor in kernel.executors.values():
             if (process := getattr(executor, "interchange_proc", None)) is not None:
                 process.kill()  # workers end when they miss it
+
+
+def _end(kernel: Any) -> None:
+    try:
+        kernel.cleanup()
+    finally:
+        for provider in providers(kernel.config):
+            if (cancel_left := getattr(provider, "cancel_left", None)) is not None:
+                cancel_left()
+        ended.append(kernel)
 
 
 def is_alive(kernel: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlmat.parsl_config._environment import cores, worker_init
+from mlmat.parsl_config._environment import cores, share, worker_init
 from mlmat.parsl_config._gpus import PER_WORKER, visible
 from mlmat.parsl_config._programs import interchange_command, manager_command
 from mlmat.parsl_config._quiet import QUIET
@@ -34,7 +34,7 @@ def make(folder: Path, *, gpus: bool = False) -> Any:
         address="127.0.0.1",
         loopback_address="127.0.0.1",
         max_workers_per_node=workers,
-        cores_per_worker=cores() / workers,
+        cores_per_worker=share(cores(), workers),
         heartbeat_period=HEARTBEAT,
         heartbeat_threshold=LOST_AFTER,
         block_error_handler=False,

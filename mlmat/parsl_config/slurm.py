@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import secrets
 import shlex
+import socket
 import sys
 import time
 from dataclasses import replace
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import RunnerError, UsageError
 from mlmat.parsl_config import _scheduler, _settings
-from mlmat.parsl_config._environment import worker_init
+from mlmat.parsl_config._environment import share, worker_init
 from mlmat.parsl_config._gpus import PER_WORKER, visible
 from mlmat.parsl_config._programs import interchange_command, manager_command
 from mlmat.parsl_config._quiet import QUIET
@@ -34,6 +37,8 @@ def make(folder: Path, file: Path | None = None) -> Any:
     """HTEX on the nodes of Slurm. Raises UsageError, RunnerError (no Slurm here)."""
     _, settings = chosen(str(file or "slurm"))
     folder = shared(settings, folder)
+    if " " in str(folder):
+        raise UsageError(f"{folder}: parsl cannot work in a folder with a space in its name; set shared_folder")
     return (_inside if "SLURM_JOB_ID" in os.environ else _outside)(settings, folder)
 
 
@@ -60,14 +65,21 @@ def _given(environment: Mapping[str, str], settings: Slurm, job: str) -> dict[st
     return {
         "nodes_per_block": int(environment.get("SLURM_JOB_NUM_NODES", "1")),
         "max_blocks": 1,
-        "cores_per_node": int(environment.get("SLURM_CPUS_ON_NODE", "1")),
+        "cores_per_node": _fewest(environment.get("SLURM_JOB_CPUS_PER_NODE", "1")),
         "gpus_per_node": len(visible()) if environment.get("SLURM_GPUS_ON_NODE") else settings.gpus_per_node,
-        "walltime": _left(job),
+        "walltime": _left(environment, job),
     }
 
 
-def _left(job: str) -> str:
+def _fewest(nodes: str) -> int:
+    """Cores of the node that has the fewest, of a text like `64(x2),32`."""
+    return min(int(cores) for cores in re.findall(r"(\d+)(?:\(x\d+\))?", nodes))
+
+
+def _left(environment: Mapping[str, str], job: str) -> str:
     """The time that a job still has, as Slurm writes it; a long one where it has no end."""
+    if (end := environment.get("SLURM_JOB_END_TIME", "")).isdigit():
+        return _hours(max(60, int(int(end) - time.time())))
     try:
         left = _scheduler.time_left(job)
     except SchedulerError as error:
@@ -112,8 +124,9 @@ def shared(settings: Slurm, folder: Path) -> Path:
     if not settings.shared_folder:
         return folder
     place = Path(os.path.expandvars(settings.shared_folder)).expanduser()
-    store = folder.parent
-    return place / f"{store.name}-{hashlib.sha256(str(store).encode()).hexdigest()[:8]}" / folder.name
+    # The same path on another host is another store.
+    store, host = folder.parent, socket.gethostname()
+    return place / f"{store.name}-{hashlib.sha256(f'{host}:{store}'.encode()).hexdigest()[:8]}" / folder.name
 
 
 def _outside(settings: Slurm, folder: Path) -> Any:
@@ -124,7 +137,7 @@ def _outside(settings: Slurm, folder: Path) -> Any:
     if not _scheduler.is_there():
         raise RunnerError("sbatch is not on PATH: is this a host of the cluster? see `mlmat doctor --config slurm`")
     provider = SlurmBlocks(
-        name=f"mlmat-{os.getpid()}",
+        name=f"mlmat-{secrets.token_hex(4)}",
         poll=settings.poll_seconds,
         batch_seconds=settings.batch,
         launcher=SrunLauncher(overrides=_srun(settings)),
@@ -156,7 +169,8 @@ def _inside(settings: Slurm, folder: Path) -> Any:
         # A driver that runs in a step of the job has its cores.
         launcher=SrunLauncher(overrides=f"{_srun(settings)} --overlap"),
         nodes_per_block=settings.nodes_per_block,
-        worker_init=prologue(settings),
+        # The user's name for the job may be none for a file, and parsl makes one of it.
+        worker_init=f"{prologue(settings)}\nexport SLURM_JOB_NAME=mlmat",
     )
     return _config(settings, folder, provider)
 
@@ -173,7 +187,7 @@ def _config(settings: Slurm, folder: Path, provider: Any) -> Any:
         address=settings.address or None,
         loopback_address="127.0.0.1",
         max_workers_per_node=settings.workers_per_node,
-        cores_per_worker=settings.cores_per_node / settings.workers_per_node,
+        cores_per_worker=share(settings.cores_per_node, settings.workers_per_node),
         heartbeat_period=max(1, round(settings.lost_after / 6)),
         heartbeat_threshold=max(2, round(settings.lost_after)),
         drain_period=round(settings.seconds - settings.drain),
@@ -187,19 +201,19 @@ def _config(settings: Slurm, folder: Path, provider: Any) -> Any:
 
 def _srun(settings: Slurm) -> str:
     """A manager on each node, with all of its cores, that goes on when another node is lost."""
-    return f"--ntasks-per-node=1 --cpus-per-task={settings.cores_per_node} --kill-on-bad-exit=0 --no-kill"
+    return f"--ntasks-per-node=1 --cpus-per-task={settings.cores_per_node} --kill-on-bad-exit=0 --no-kill --export=ALL"
 
 
 def _options(settings: Slurm) -> list[str]:
     """Lines for sbatch: parsl asks for a new block itself, and one lost node is not the end of the others."""
-    return ["#SBATCH --no-requeue", "#SBATCH --no-kill", *(f"#SBATCH {one}" for one in settings.sbatch)]
+    # Limits of a login node (time, memory) are none of the nodes'.
+    return [f"#SBATCH {one}" for one in ("--no-requeue", "--no-kill", "--propagate=NONE", *settings.sbatch)]
 
 
 def prologue(settings: Slurm) -> str:
     """Shell lines before the workers of a block: modules, a group's own lines, this process's environment."""
     modules = [f"module load {shlex.quote(one)}" for one in settings.modules]
     pinned = [f"export {PER_WORKER}=given"] if settings.gpus_per_node else []
-    # Results say by which block they came; the manager drops what belongs to Slurm, for the sake of MPI programs.
     return "\n".join([*modules, *settings.setup, worker_init(settings.threads_per_worker), *pinned])
 
 

@@ -34,6 +34,8 @@ GRACE = 15.0
 LOST_ALONE = 3
 #: Batches that may be lost in a row, with nothing coming home between them.
 BARREN = 50
+#: Seconds without a result after which hosts where the runner does not start end a screen that ran on others.
+SILENT = 300.0
 #: Losses that are no structure's fault unless it was alone: a node, a block or a walltime took its manager.
 INNOCENT = {"ManagerLost"}
 #: Errors that every task would meet.
@@ -97,7 +99,7 @@ class Screen:
         #: Whether the method has ok results: then structures that crash are to blame, not the runner.
         self.proven = False
         self._barren, self._workers = 0, 1
-        self._flushed = time.monotonic()
+        self._flushed = self._homecoming = time.monotonic()
 
     def loop(self, kernel: Any, workers: int, feed: Feed, journal: Journal) -> None:
         """Keep the workers busy until nothing is pending or a stop is asked for."""
@@ -175,6 +177,7 @@ class Screen:
             return
         feed.learn(batch, seconds)
         self._barren = 0 if self.summary.done > before else self._barren + 1
+        self._homecoming = time.monotonic()
         if self._barren > BARREN and not (self.summary.ok or self.proven):
             raise RunnerError(f"{BARREN} batches in a row ended the processes that computed them; mlmat show says how")
 
@@ -198,7 +201,8 @@ class Screen:
     def _could_not_start(self, why: str, batch: Batch, feed: Feed) -> None:
         """One host where the runner does not start must not end a screen that runs well on others."""
         self._barren += 1
-        if self._barren >= (BARREN if self.summary.done else self._workers):
+        quiet = time.monotonic() - self._homecoming > SILENT
+        if self._barren >= BARREN and quiet if self.summary.done else self._barren >= self._workers:
             raise RunnerError(f"the runner could not start on {why}")
         feed.give_back([batch])
 
@@ -209,14 +213,14 @@ class Screen:
             raise RunnerError(
                 f"the workers cannot run tasks ({kind}: {said}); is their environment this one?"
             ) from error
+        if kind in INNOCENT and not batch.apart:  # with all batches of its node: no sign that others would fail
+            batch.unlucky += 1
+            feed.give_back([batch])
+            return
         self._barren += 1
         if self._barren > BARREN:
             raise RunnerError(f"{BARREN} batches in a row were lost, the last one by {kind}: {said}") from error
-        if kind in INNOCENT and not batch.apart:
-            batch.unlucky += 1
-            feed.give_back([batch])
-        else:
-            self._suspect(batch, {"how": f"{kind}: {said}"}, feed, journal)
+        self._suspect(batch, {"how": f"{kind}: {said}"}, feed, journal)
 
     def _suspect(self, batch: Batch, lost: dict[str, Any], feed: Feed, journal: Journal) -> None:
         """Something in this batch may have ended its process: find out what, in halves."""

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from mlmat import child, leftovers, parsl_config, provenance
 from mlmat.blocks import Block, Blocks
@@ -62,14 +63,15 @@ class Recorder:
     @contextmanager
     def telling(self, config: Any) -> Iterator[None]:
         """Tell from before anything is started until all has ended; logs go into a folder of this run."""
-        where, why = config.run_dir, ""
-        if Path(where).name == "parsl":  # the place that was chosen for the user, not by the user
+        where, why, ours = config.run_dir, "", parsl_config.is_ours(config, self._work.store.folder)
+        if ours:
             config.run_dir = str(Path(where) / self._work.run_id)
-        self.record["logs"] = str(Path(config.run_dir).absolute())
+            self.record["logs"] = str(Path(config.run_dir).absolute())
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
         self._tell()
-        prune(Path(where), self._work.store.runs())
+        if ours:
+            prune(Path(where), self._work.store.runs())
         try:
             with leftovers.marked(self._work.run_id):
                 yield
@@ -175,10 +177,17 @@ def end_leftovers(store: Store, say: Callable[[str], None] | None) -> None:
 def prune(folder: Path, records: list[_runs.Record]) -> None:
     """Remove the logs of the oldest runs, but not of those that are at work or left something."""
     needed = {record["run_id"] for record in records if record["alive"] or not record.get("clean")}
-    found = sorted(path for path in folder.glob("*") if path.is_dir()) if folder.name == "parsl" else []
+    found = sorted(path for path in folder.glob("*-*-*-*-*") if path.is_dir())
     for path in found[:-LOGS]:
-        if path.name not in needed:
+        if path.name not in needed and _is_run(path.name):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_run(name: str) -> bool:
+    try:
+        return str(UUID(name)) == name
+    except ValueError:
+        return False
 
 
 def _now() -> str:

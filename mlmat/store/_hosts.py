@@ -73,7 +73,8 @@ class Claim:
     def _renew(self, lost: Callable[[], None] | None) -> None:
         while not self._over.wait(RENEW):
             with suppress(OSError):
-                os.utime(self._fd)
+                os.utime(self._fd)  # of a file that another host has removed it may be an error
+            with suppress(OSError):
                 if lost is not None and self.is_lost():
                     return lost()
 

@@ -27,18 +27,20 @@ composed AS NOT MATERIALIZED (
         s.nsites::DOUBLE AS nsites,
         s.chemical_formula_reduced AS formula,
         s.chemical_system,
-        s.dimension_types,
+        list_sum(s.dimension_types::INTEGER[]) AS periods,
         NULL AS entry_id
     FROM valued AS v
     JOIN structure AS s USING (structure_id)
     ANTI JOIN entry USING (result_id)
     UNION ALL
     SELECT
-        v.*, e.elements, e.amounts, e.nsites, e.chemical_formula_reduced, e.chemical_system, s.dimension_types,
-        v.external_id
+        v.*, e.elements, e.amounts, e.nsites, e.chemical_formula_reduced, e.chemical_system, s.periods, v.external_id
     FROM valued AS v
     JOIN entry AS e USING (result_id)
-    LEFT JOIN structure AS s USING (structure_id)
+    -- Summed below the join: DuckDB 2.0.0 takes what an outer join leaves of an array for a list of any length.
+    LEFT JOIN (
+        SELECT structure_id, list_sum(dimension_types::INTEGER[]) AS periods FROM structure
+    ) AS s USING (structure_id)
 ),
 judged AS NOT MATERIALIZED (
     SELECT
@@ -46,7 +48,7 @@ judged AS NOT MATERIALIZED (
         CASE
             WHEN NOT isfinite(energy) THEN 'energy is not a number'
             WHEN converged IS FALSE THEN 'relaxation not converged'
-            WHEN list_sum(dimension_types::INTEGER[]) < 3 THEN 'not periodic in three directions'
+            WHEN periods < 3 THEN 'not periodic in three directions'
         END AS reason
     FROM composed
 )

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("config", ["local", "threads"])
 def test_stopped_by_ctrl_c_and_started_again(store: Store, config: str) -> None:
-    slow = (*screen(store, "slow.py", "--config", config), "--set", "seconds=0.6")
+    slow = (*screen(store, "slow.py", "--config", config), "--set", "seconds=0.3")
     process = start(*slow)
     until(lambda: counted(store, "result") > 5)
     process.send_signal(signal.SIGINT)
@@ -98,7 +98,7 @@ def test_a_dead_interchange_ends_the_screen_with_a_word(store: Store) -> None:
 
 def test_mace_on_workers_stopped_and_started_again(store: Store) -> None:
     # An fmax that nothing reaches: every structure takes all its steps, so that there is something left to stop.
-    relaxing = ("--set", "relax=cell", "--set", "fmax=1e-12", "--set", "max_steps=60", "--where", "nsites <= 8")
+    relaxing = ("--set", "relax=cell", "--set", "fmax=1e-12", "--set", "max_steps=30", "--where", "nsites <= 8")
     arguments = ("screen", "--runner", "mace", *relaxing, "--db", store.path)
     structures = counted(store, "structure WHERE nsites <= 8")
     process = start(*arguments)
@@ -116,7 +116,7 @@ def test_mace_on_workers_stopped_and_started_again(store: Store) -> None:
 
 
 def test_a_terminal_that_is_lost_stops_the_screen_cleanly(store: Store) -> None:
-    arguments = [*screen(store, "slow.py"), "--set", "seconds=0.6"]
+    arguments = [*screen(store, "slow.py"), "--set", "seconds=0.3"]
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(sys.executable, [sys.executable, "-m", "mlmat", *map(str, arguments)])

@@ -120,7 +120,7 @@ def test_the_job_of_a_block_asks_for_what_is_set():
     assert asked == {
         "job-name": "mlmat", "nodes": "2", "time": "24:00:00", "ntasks-per-node": "1", "cpus-per-task": "16",
         "partition": "gpu", "account": "lab", "gpus-per-node": "2", "mem": "64g", "exclusive": "", "no-requeue": "",
-        "no-kill": "", "mail-type": "END",
+        "no-kill": "", "propagate": "NONE", "mail-type": "END",
     }  # fmt: skip
     assert script.index("module load cuda/12") < script.index("umask 002") < script.index("export PATH=")
 

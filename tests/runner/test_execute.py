@@ -18,6 +18,7 @@ from ase.calculators.emt import EMT
 
 from mlmat import parsl_config
 from mlmat.errors import RunnerError
+from mlmat.parsl_config._environment import find_parsl_programs
 from mlmat.runner import WrappedAtomsRunner, execute_runner
 
 pytestmark = pytest.mark.slow
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module", params=["threads", "local"])
 def where(request, tmp_path_factory):
     """A named configuration that is loaded, as a user of parsl would."""
-    parsl_config._find_parsl_programs()
+    find_parsl_programs()
     kernel = parsl.load(parsl_config.make_config(request.param, tmp_path_factory.mktemp(request.param)))
     yield request.param
     kernel.cleanup()

@@ -13,9 +13,9 @@ import pytest
 from ase.build import bulk
 from ase.io import write
 
-from mlmat import parsl_config
 from mlmat.errors import RunnerError, UsageError
 from mlmat.ingest import ingest
+from mlmat.parsl_config._environment import searched
 from mlmat.runner import WrappedAtomsRunner, _load
 from mlmat.runner._load import available, find, make, parameters, recipe_of
 from mlmat.runner._method import Plan
@@ -72,7 +72,7 @@ def test_a_file_may_have_the_name_of_a_package(file, tmp_path):
     cls = find(file("import spglib\n" + ONE, "spglib.py"))
     assert hasattr(sys.modules[cls.__module__].spglib, "get_symmetry_dataset")
     assert str(tmp_path) in sys.path
-    assert str(tmp_path) not in parsl_config._paths()  # workers would search it before their packages
+    assert str(tmp_path) not in searched()  # workers would search it before their packages
 
 
 def test_files_of_one_name_do_not_mix(file, tmp_path):

@@ -23,6 +23,7 @@ def test_two_nodes(cluster: Cluster, tmp_path: Path) -> None:
     work.check()
 
 
+@pytest.mark.slurm
 def test_a_node_dies_and_a_block_is_cancelled(cluster: Cluster, tmp_path: Path) -> None:
     work = Screening(cluster, tmp_path)
     process = work.start()

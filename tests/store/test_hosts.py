@@ -268,6 +268,7 @@ TURNS = (
 )
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize(("names", "locks"), [(["a", "b", "c"], "loose"), (["a", "a", "b", "b"], "held")])
 def test_hosts_that_die_now_and_then_are_never_inside_together(
     start: Start, tmp_path: Path, names: list[str], locks: str
@@ -315,6 +316,7 @@ def turns(host: Host, log: Path) -> Host:
     return host
 
 
+@pytest.mark.faults
 def test_a_screen_on_one_host_and_commands_on_another(store: Store, start: Start, tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(SLOW)
     db = f"'--db', {str(store.path)!r}"

@@ -64,7 +64,7 @@ class JournalAndStore(RuleBasedStateMachine):
         with self.store._writing() as con:
             from mlmat.store._results import merge
 
-            merge(con, self.own().frames())
+            merge(con, self.own().frames(), self.store._described)
         self.expected |= {name for name, _ in self.waiting}
 
     @rule()

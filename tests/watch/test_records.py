@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parsl.config import Config
+from parsl.executors import ThreadPoolExecutor
 
 from mlmat import provenance
+from mlmat.parsl_config import is_ours, make_config
 from mlmat.screen._recorder import LOGS, prune
 from mlmat.store import Store, _runs
 from mlmat.store._hosts import Hosts
@@ -94,12 +97,14 @@ def test_logs_of_the_last_runs_are_kept_and_of_those_that_are_needed(store: Stor
     needed = [{"run_id": runs[0], "alive": True}, {"run_id": runs[1], "alive": False, "clean": False}]
     needed += [{"run_id": runs[2], "alive": False, "clean": True}]
     prune(folder, needed)
-    assert sorted(one.name for one in folder.iterdir()) == sorted([*runs[:2], *runs[-LOGS:]])
-    of_the_users_own = tmp_path / "mine"
-    for name in runs:
-        (of_the_users_own / name).mkdir(parents=True)
-    prune(of_the_users_own, [])
-    assert len(list(of_the_users_own.iterdir())) == len(runs)
+    assert sorted(one.name for one in folder.iterdir()) == sorted([*runs[:2], *runs[-LOGS:], "000", "001"])
+
+
+def test_a_folder_for_logs_that_the_user_has_chosen_is_not_ours(store: Store, tmp_path: Path) -> None:
+    chosen = Config(executors=[ThreadPoolExecutor()], run_dir=str(tmp_path / "elsewhere" / "parsl"))
+    assert not is_ours(make_config(chosen, store.folder / "parsl"), store.folder)
+    assert is_ours(make_config(Config(executors=[ThreadPoolExecutor()]), store.folder / "parsl"), store.folder)
+    assert is_ours(make_config("local", store.folder / "parsl"), store.folder)
 
 
 def test_status_names_each_method_once_and_whoever_left_something(store: Store) -> None:
