@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from concurrent.futures import TimeoutError as Late
@@ -40,14 +41,17 @@ def check(place: Place) -> Iterator[Line]:
 def _tried(place: Place, folder: Path) -> Iterator[Line]:
     from mlmat.runner._weights import cache_folder
 
-    cache, start = str(cache_folder()), time.monotonic()
+    cache, start, logs = str(cache_folder()), time.monotonic(), folder
     try:
-        with parsl_config.kernel(place.config, folder) as kernel:
-            future = parsl_config.submit(kernel, answer, cache, str(folder))
+        config = parsl_config.make_config(place.config, folder)
+        if Path(config.run_dir).name == folder.name:  # where settings say that workers see it
+            logs = Path(config.run_dir)
+        with parsl_config.kernel(config, folder) as kernel:
+            future = parsl_config.submit(kernel, answer, cache, str(logs))
             try:
                 there = _waited(kernel, future, start + place.patience)
             except Exception as error:
-                yield from _failed(place, kernel, folder, error)
+                yield from _failed(place, kernel, logs, error)
                 return
             took = time.monotonic() - start
             blocks = [block for block in Blocks(kernel, 0).now() if block.state == "running"]
@@ -60,7 +64,10 @@ def _tried(place: Place, folder: Path) -> Iterator[Line]:
             "fail", "workers", f"parsl does not start with --config {place.config} ({why})", "see the lines above"
         )
         return
-    yield from _compared(place, answer(cache, str(folder)), there, took, blocks)
+    finally:
+        if logs != folder:
+            shutil.rmtree(logs, ignore_errors=True)
+    yield from _compared(place, answer(cache, str(logs)), there, took, blocks)
 
 
 def _waited(kernel: Any, future: Any, deadline: float) -> dict[str, Any]:
@@ -113,7 +120,7 @@ def _failed(place: Place, kernel: Any, folder: Path, error: Exception) -> Iterat
     kind, said = type(error).__name__, " ".join(str(error).split())
     blocks = Blocks(kernel, 0)
     found = blocks.now() if parsl_config.is_alive(kernel) else []
-    addresses = sorted({one.address for one in kernel.config.executors if getattr(one, "address", None)})
+    addresses = sorted({each for one in kernel.config.executors for each in getattr(one, "all_addresses", ())})
     if isinstance(error, Late):
         says, remedy = f"no worker answered within {place.patience:.0f} s", "wait longer with --patience SECONDS"
         if sum(block.over for block in found) >= ENOUGH:
