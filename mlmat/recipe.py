@@ -102,6 +102,8 @@ def _selection(result: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]
     """Options that choose just the structure of a result, wherever it came from."""
     outcomes = {source["outcome"] for source in found["sources"] if source["current"]}
     more = ["--where", f"structure_id = '{result['structure_id']}'"]
+    if result["status"] == "failed":
+        more.append("--retry-failed")
     if not outcomes and found["made_by"]:
         return [*more, "--of", found["made_by"][0]["method_id"]]
     return more if outcomes - {"flagged"} else [*more, "--include-flagged"]

@@ -11,7 +11,7 @@ import click
 
 from mlmat.cli._options import database, open_store
 from mlmat.console import Examples
-from mlmat.errors import UsageError
+from mlmat.errors import RunnerError, UsageError
 from mlmat.output import tell
 
 #: A screen and its workers step back for whoever asks the store something meanwhile.
@@ -66,6 +66,11 @@ def screen(runner: str, settings: tuple[str, ...], config: str, db: Path, **sele
         summary = run(store, plan, config=config, progress=progress, say=say, **selection)
     chosen = bool(selection["where"] or selection["of"] or selection["limit"] is not None)
     tell(screen_lines(summary, plan.method["method"], plan.runner, chosen))
+    if summary.ended and not summary.done:
+        raise RunnerError(
+            "no structure was finished in the time of this job, and the next job would begin with the same ones, the "
+            "largest: give the jobs more time, or take the small ones first: --where 'nsites <= 20'"
+        )
     _leave(130 if summary.outcome == "stopped" and not summary.ended else 0)
 
 

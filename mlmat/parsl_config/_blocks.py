@@ -26,6 +26,9 @@ BARREN = 3
 AGAIN = 900.0
 #: Seconds in which a scheduler that is busy has to take a block.
 BUSY = 1800.0
+#: Reasons to wait that do not pass by themselves.
+NEVER = {"PartitionTimeLimit", "PartitionNodeLimit", "PartitionDown", "PartitionInactive", "BadConstraints",
+         "AccountNotAllowed", "InvalidAccount", "InvalidQOS", "QOSNotAllowed"}  # fmt: skip
 _ENDED = {"CANCELLED": JobState.CANCELLED, "TIMEOUT": JobState.TIMEOUT, "DEADLINE": JobState.TIMEOUT,
           "PREEMPTED": JobState.TIMEOUT, "COMPLETED": JobState.COMPLETED}  # fmt: skip
 
@@ -109,7 +112,8 @@ class SlurmBlocks(SlurmProvider):  # type: ignore[misc]
         paths = {"stdout_path": resource["job_stdout_path"], "stderr_path": resource["job_stderr_path"]}
         if job.state in _scheduler.WAITING:
             reason = job.state if job.reason in ("", "None") else job.reason  # Slurm has not looked at it yet
-            self._tell(job.id, f"block {job.id} waits: {reason}")
+            never = reason in NEVER
+            self._tell(job.id, f"block {job.id} waits: {reason}{'; see mlmat config check' if never else ''}")
             resource["status"] = JobStatus(JobState.PENDING, **paths)
         elif job.state in _scheduler.RUNNING:
             self._tell(job.id, f"block {job.id} runs on {job.nodes}", once=True)

@@ -106,17 +106,24 @@ def tried(settings: Slurm) -> str:
     Slurm itself takes jobs that wait for ever: for a closed partition, or for longer than one allows.
     """
     fitting = partitions_of(settings)
-    name, limit = fitting[0].name, fitting[0].limit
     if not any(one.up for one in fitting):
-        raise RunnerError(f"partition {name} is closed: its jobs wait; choose another, or ask why")
-    if limit[:1].isdigit() and settings.seconds > _settings.seconds_of(limit):
-        raise RunnerError(f"walltime {settings.walltime}: partition {name} allows {limit} at most")
-    if settings.nodes_per_block > (nodes := sum(one.nodes for one in fitting)):
-        raise RunnerError(f"nodes_per_block = {settings.nodes_per_block}: partition {name} has {nodes}")
+        raise RunnerError(f"partition {fitting[0].name} is closed: its jobs wait; choose another, or ask why")
+    check_limits(settings, fitting)
     try:
         return _scheduler.would_start(script(settings))
     except SchedulerError as error:
         raise RunnerError(f"Slurm would not take such a block: {error}") from error
+
+
+def check_limits(settings: Slurm, fitting: list[Partition]) -> None:
+    """Raises RunnerError for a block that the partition never starts."""
+    name, limit = fitting[0].name, fitting[0].limit
+    if limit[:1].isdigit() and settings.seconds > _settings.seconds_of(limit):
+        raise RunnerError(f"walltime {settings.walltime}: partition {name} allows {limit} at most")
+    if settings.nodes_per_block > (nodes := sum(one.nodes for one in fitting)):
+        raise RunnerError(f"nodes_per_block = {settings.nodes_per_block}: partition {name} has {nodes}")
+    if settings.cores_per_node > (cores := max(one.cores for one in fitting)):
+        raise RunnerError(f"cores_per_node = {settings.cores_per_node}: nodes of partition {name} have {cores}")
 
 
 def shared(settings: Slurm, folder: Path) -> Path:
@@ -136,6 +143,7 @@ def _outside(settings: Slurm, folder: Path) -> Any:
 
     if not _scheduler.is_there():
         raise RunnerError("sbatch is not on PATH: is this a host of the cluster? see `mlmat doctor --config slurm`")
+    check_limits(settings, partitions_of(settings))
     provider = SlurmBlocks(
         name=f"mlmat-{secrets.token_hex(4)}",
         poll=settings.poll_seconds,
@@ -212,9 +220,11 @@ def _options(settings: Slurm) -> list[str]:
 
 def prologue(settings: Slurm) -> str:
     """Shell lines before the workers of a block: modules, a group's own lines, this process's environment."""
-    modules = [f"module load {shlex.quote(one)}" for one in settings.modules]
+    lines = [*(f"module load {shlex.quote(one)}" for one in settings.modules), *settings.setup]
+    # Numbers of another environment than the one that was asked for would be wrong ones.
+    prepared = [f"{line} || {{ echo {shlex.quote(f'failed: {line}')} >&2; exit 1; }}" for line in lines]
     pinned = [f"export {PER_WORKER}=given"] if settings.gpus_per_node else []
-    return "\n".join([*modules, *settings.setup, worker_init(settings.threads_per_worker), *pinned])
+    return "\n".join([*prepared, worker_init(settings.threads_per_worker), *pinned])
 
 
 def _hours(seconds: int) -> str:

@@ -114,7 +114,9 @@ def _compute(work: Screen, config: Any, pending: pa.Table, journal: Journal, rec
         workers = parsl_config.workers_of(kernel.config)
         for note in work.plan.prepared.notes:
             work.say(f"note: {note}")
-        work.say(f"{pending.num_rows:,} structures pending; starting {workers} workers")
+        count = pending.num_rows
+        some = f"{count:,} structure{'s' * (count != 1)} pending"
+        work.say(f"{some}; starting {workers} worker{'s' * (workers != 1)}")
         plan = work.plan
         seconds = max(plan.prepared.batch_seconds, parsl_config.seconds_per_batch(config), workers / MOST_BATCHES)
         feed = Feed(work.store, pending, plan.first_atoms, workers, seconds)

@@ -145,9 +145,10 @@ class Recorder:
 
     def _last_words(self, why: str) -> None:
         """How the run ended; a clean one has ended all that it had started."""
-        work = self._work
+        outcome = self._work.summary.outcome
+        why = why or ("" if outcome == "finished" else self._work.why)
         self.record |= {
-            "outcome": work.summary.outcome, "why": why or work.why, "clean": not parsl_config.left_behind,
+            "outcome": outcome, "why": why, "clean": not parsl_config.left_behind,
             "blocks": [], "workers": 0, "ended_at": _now(),
         }  # fmt: skip
         self._tell()
