@@ -20,7 +20,7 @@ from mlmat.store import Store
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("config", ["local", "threads"])
+@pytest.mark.parametrize("config", ["local", pytest.param("threads", marks=pytest.mark.faults)])
 def test_stopped_by_ctrl_c_and_started_again(store: Store, config: str) -> None:
     slow = (*screen(store, "slow.py", "--config", config), "--set", "seconds=0.3")
     process = start(*slow)
@@ -38,6 +38,7 @@ def test_stopped_by_ctrl_c_and_started_again(store: Store, config: str) -> None:
     assert "nothing to do" in finish(*slow)
 
 
+@pytest.mark.faults
 def test_killed_driver_loses_nothing_that_was_recorded(store: Store) -> None:
     process = start(*screen(store))
     until(lambda: counted(store, "result") > 5)
@@ -115,6 +116,7 @@ def test_mace_on_workers_stopped_and_started_again(store: Store) -> None:
     assert found["relaxed"].str.len().min() == 20
 
 
+@pytest.mark.faults
 def test_a_terminal_that_is_lost_stops_the_screen_cleanly(store: Store) -> None:
     arguments = [*screen(store, "slow.py"), "--set", "seconds=0.3"]
     pid, terminal = pty.fork()

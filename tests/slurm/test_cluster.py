@@ -13,7 +13,7 @@ from faults.tools import until
 from slurm import cluster as script
 from slurm.cluster import Cluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.timeout(120)]
 SLEEP = "#!/bin/bash\nsrun bash -c 'sleep 300 & sleep 301' & wait\n"
 
 

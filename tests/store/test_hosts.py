@@ -136,6 +136,7 @@ def test_a_process_that_stood_still_too_long_writes_nothing(store: Store, start:
     assert "Error" not in one.do(f'store.execute("{insert.format("then")}")')
 
 
+@pytest.mark.faults
 def test_no_clock_of_a_host_decides_who_is_dead(store: Store, start: Start) -> None:
     """Disks that take the time of the host: one whose clock is an hour behind lives, until it dies."""
     one, two = start("login1"), start("login2")
@@ -146,6 +147,7 @@ def test_no_clock_of_a_host_decides_who_is_dead(store: Store, start: Start) -> N
     assert two.do(READ.replace("0.3", "30")) == "begun"
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("first_died", [False, True])
 @pytest.mark.parametrize("meanwhile", [0, 3])
 def test_who_looked_before_another_host_came_in_steps_back(
@@ -222,6 +224,7 @@ def test_a_driver_keeps_its_method_from_another_host_until_it_has_died(store: St
     assert two.do("store.drivers()") == "[]"
 
 
+@pytest.mark.faults
 def test_a_driver_that_stood_still_is_stopped_when_another_host_goes_on(store: Store, start: Start) -> None:
     one, two = start("login1"), start("login2")
     drive = "begin('driver', store.driver('m', 'somebody'))"
