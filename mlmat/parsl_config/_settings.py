@@ -52,8 +52,8 @@ class Slurm:
 
     @property
     def seconds(self) -> int:
-        """The walltime in s; Slurm counts whole minutes."""
-        return seconds_of(self.walltime) // 60 * 60
+        """The walltime in s."""
+        return seconds_of(self.walltime)
 
     @property
     def drain(self) -> float:

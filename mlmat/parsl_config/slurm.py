@@ -144,6 +144,8 @@ def _outside(settings: Slurm, folder: Path) -> Any:
     if not _scheduler.is_there():
         raise RunnerError("sbatch is not on PATH: is this a host of the cluster? see `mlmat doctor --config slurm`")
     check_limits(settings, partitions_of(settings))
+    # parsl asks for whole minutes.
+    settings = replace(settings, walltime=_hours(settings.seconds // 60 * 60))
     provider = SlurmBlocks(
         name=f"mlmat-{secrets.token_hex(4)}",
         poll=settings.poll_seconds,
