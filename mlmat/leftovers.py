@@ -119,8 +119,4 @@ def _jobs(record: Mapping[str, Any]) -> list[Job]:
     names = names_in(Path(record["logs"])) if record.get("logs") else set()
     if not names:
         return []
-    return [
-        job
-        for job in _scheduler.jobs().values()
-        if job.name in names and job.state in (*_scheduler.WAITING, "RUNNING", "SUSPENDED")
-    ]
+    return [job for job in _scheduler.jobs().values() if job.name in names and job.state in _scheduler.TO_CANCEL]

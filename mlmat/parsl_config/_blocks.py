@@ -95,7 +95,7 @@ class SlurmBlocks(SlurmProvider):  # type: ignore[misc]
         Raises SchedulerError.
         """
         mine = (job for job in _scheduler.jobs().values() if job.name.startswith(f"{self.name}."))
-        _scheduler.cancel(job.id for job in mine if job.state in (*_scheduler.WAITING, "RUNNING", "SUSPENDED"))
+        _scheduler.cancel(job.id for job in mine if job.state in _scheduler.TO_CANCEL)
 
     def _status(self) -> None:
         try:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 CLEANUP, HASTE = 30.0, 3.0
 #: Kernels that did not end in time: their threads would keep this process from ending.
 left_behind: list[Any] = []
-#: Kernels that did, with all their blocks.
-ended: list[Any] = []
 
 
 @contextmanager
@@ -42,24 +40,26 @@ def _clean_up(kernel: Any, patience: float) -> None:
     """parsl's cleanup waits for ever for threads that compute and for an interchange that is dead: not so we."""
     if not is_alive(kernel):
         patience = HASTE
-    thread = threading.Thread(target=_end, args=(kernel,), name="mlmat-cleanup", daemon=True)
+    over = threading.Event()
+    thread = threading.Thread(target=_end, args=(kernel, over), name="mlmat-cleanup", daemon=True)
     thread.start()
     thread.join(patience)
-    if kernel not in ended:
+    if not over.is_set():
         left_behind.append(kernel)
         for executor in kernel.executors.values():
             if (process := getattr(executor, "interchange_proc", None)) is not None:
                 process.kill()  # workers end when they miss it
 
 
-def _end(kernel: Any) -> None:
+def _end(kernel: Any, over: threading.Event) -> None:
+    """End a kernel and its blocks; over is set when nothing has to be waited for any more."""
     try:
         kernel.cleanup()
     finally:
         for provider in providers(kernel.config):
             if (cancel_left := getattr(provider, "cancel_left", None)) is not None:
                 cancel_left()
-        ended.append(kernel)
+        over.set()
 
 
 def is_alive(kernel: Any) -> bool:

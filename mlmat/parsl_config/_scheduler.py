@@ -20,6 +20,8 @@ _BUSY = ("Unable to contact slurm controller", "Socket timed out", "Connection r
 #: States in which a job has not ended.
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
 RUNNING = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT")
+#: States in which a job has nodes, or may get some.
+TO_CANCEL = (*WAITING, "RUNNING", "SUSPENDED")
 
 
 class SchedulerError(Exception):
@@ -48,6 +50,10 @@ def is_there() -> bool:
 
 def ask(*command: str, text: str | None = None, timeout: float = PATIENCE) -> str:
     """What a command of Slurm printed. Raises SchedulerError with what it complained of."""
+    return _done(*command, text=text, timeout=timeout).stdout
+
+
+def _done(*command: str, text: str | None, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
     try:
         done = subprocess.run(
             command, input=text, capture_output=True, text=True, timeout=timeout, check=False, errors="replace"
@@ -57,8 +63,9 @@ def ask(*command: str, text: str | None = None, timeout: float = PATIENCE) -> st
     except subprocess.TimeoutExpired as error:
         raise SchedulerError(f"{command[0]}: Socket timed out after {timeout:.0f} s") from error
     if done.returncode:
-        raise SchedulerError(" ".join(done.stderr.split()) or f"{command[0]} ended with exit code {done.returncode}")
-    return done.stdout
+        said = " ".join(done.stderr.split()).removeprefix("sbatch: ")
+        raise SchedulerError(said or f"{command[0]} ended with exit code {done.returncode}")
+    return done
 
 
 def jobs() -> dict[str, Job]:
@@ -81,13 +88,8 @@ def time_left(job: str) -> str:
 
 def would_start(script: str) -> str:
     """What Slurm says of a job that is only tried. Raises SchedulerError with its reason to refuse."""
-    done = subprocess.run(
-        ["sbatch", "--test-only"], input=script, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
-    said = " ".join((done.stderr or done.stdout).split()).removeprefix("sbatch: ")
-    if done.returncode:
-        raise SchedulerError(said)
-    return said
+    done = _done("sbatch", "--test-only", text=script)
+    return " ".join((done.stderr or done.stdout).split()).removeprefix("sbatch: ")
 
 
 @dataclass(frozen=True, slots=True)
