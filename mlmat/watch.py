@@ -216,7 +216,8 @@ def duration(seconds: float) -> str:
     """A span of time for people."""
     for limit, unit, name, below in ((120, 1, "s", 0), (7200, 60, "min", 0), (172_800, 3600, "h", 60)):
         if seconds < limit:
-            rest = f" {seconds % unit / below:.0f} min" if below and seconds % unit >= below else ""
+            # Never rounded up: 4 h 59.9 min are not 5 h, and surely not "4 h 60 min".
+            rest = f" {seconds % unit // below:.0f} min" if below and seconds % unit >= below else ""
             return f"{seconds // unit:.0f} {name}{rest}"
     return f"{seconds // 86_400:.0f} d {seconds % 86_400 // 3600:.0f} h"
 

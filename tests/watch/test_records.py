@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from parsl.config import Config
 from parsl.executors import ThreadPoolExecutor
@@ -147,6 +147,8 @@ def test_some_blocks_are_named_and_many_are_counted() -> None:
 
 
 @given(st.floats(0, 1e8))
+@example(17_191.0)  # 4 h 46.5 min
+@example(10_799.0)  # 2 h 59.98 min
 def test_a_span_of_time_is_short_and_right(seconds: float) -> None:
     units = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
     parts = duration(seconds).split()
