@@ -49,6 +49,7 @@ class SlurmBlocks(SlurmProvider):  # type: ignore[misc]
         self.trouble: str | None = None
         self.seen: dict[str, Job] = {}
         self._said: dict[str, tuple[str, float]] = {}
+        self._missed: set[str] = set()
         self._refused_since: float | None = None
         self._not_before = 0.0
 
@@ -105,8 +106,10 @@ class SlurmBlocks(SlurmProvider):  # type: ignore[misc]
             return
         self._said.pop("controller", None)
         for job, resource in self.resources.items():
-            if not resource["status"].terminal:
+            if not resource["status"].terminal and job in {*self.seen, *self._missed}:
                 self._update(self.seen.get(job, Job(job, self.name, "COMPLETED")), resource)
+        # A job that ended long ago is not named any more, but one answer without it may be a busy controller's.
+        self._missed = set(self.resources) - set(self.seen)
 
     def _update(self, job: Job, resource: dict[str, Any]) -> None:
         paths = {"stdout_path": resource["job_stdout_path"], "stderr_path": resource["job_stderr_path"]}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 #: What each setting means, for the one who fills in the file.
 MEANING = {
-    "partition": "empty: the cluster's default",
+    "partition": "one, or several with commas; empty: the cluster's default",
     "account": "what is charged; empty: your default",
     "qos": "",
     "constraint": "features that a node must have, as sbatch takes them",
@@ -33,6 +33,7 @@ MEANING = {
     "setup": "shell lines before the workers start, likewise; this environment's own PATH is set already",
     "sbatch": 'more options, as in ["--mail-type=END"]',
     "address": "of the host that you start mlmat on, as nodes see it; empty: all are tried",
+    "ports": "of that host that nodes may reach, as in 50000-50100; empty: 54000-55000",
     "shared_folder": "for logs and scratch, on a disk that the nodes see; empty: beside the store",
     "batch_seconds": "of work in one task",
     "drain_seconds": "before its end a block takes nothing new; 0: two batches, two minutes at least",

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +17,8 @@ PATIENCE = 30.0
 _BUSY = ("Unable to contact slurm controller", "Socket timed out", "Connection refused", "Connection reset",
          "Resource temporarily unavailable", "Zero Bytes were transmitted", "slurm_receive_msg",
          "Unable to establish")  # fmt: skip
+#: What a user has set for the own squeue and sinfo must not change what we read.
+_HABITS = ("SQUEUE_", "SINFO_")
 #: States in which a job has not ended.
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
 RUNNING = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT")
@@ -54,10 +56,10 @@ def ask(*command: str, text: str | None = None, timeout: float = PATIENCE) -> st
 
 
 def _done(*command: str, text: str | None, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(_HABITS)}
+    options: dict[str, Any] = {"capture_output": True, "text": True, "errors": "replace"}
     try:
-        done = subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=timeout, check=False, errors="replace"
-        )
+        done = subprocess.run(command, input=text, timeout=timeout, env=plain, check=False, **options)
     except FileNotFoundError as error:
         raise SchedulerError(f"{command[0]} is not on PATH; is this no host of the cluster?") from error
     except subprocess.TimeoutExpired as error:
@@ -108,7 +110,8 @@ class Partition:
 
 def partitions() -> list[Partition]:
     """The partitions that this user sees. Raises SchedulerError."""
-    rows = ask("sinfo", "--noheader", "--format=%P|%a|%l|%D|%c|%m|%G")
+    # Those that are not shown to everybody, too.
+    rows = ask("sinfo", "--all", "--noheader", "--format=%P|%a|%l|%D|%c|%m|%G")
     return [_partition(row.split("|")) for row in rows.splitlines() if row.count("|") == 6]
 
 

@@ -16,16 +16,19 @@ from mlmat.errors import UsageError
 NAME = "slurm.toml"
 #: Seconds: a batch of structures, and what a block keeps of its walltime, at least, to bring batches home.
 BATCH, DRAIN = 60.0, 120.0
+#: Options of sbatch by which a job would not be found again, or be several.
+OURS = {"--clusters", "-M", "--array", "-a", "--job-name", "-J"}
 
 
 @dataclass(frozen=True, slots=True)
 class Slurm:
     """What a block is: a job of Slurm that runs workers. Each field is a key of the file.
 
-    walltime: of a block, as Slurm writes it (HH:MM:SS or D-HH:MM:SS); memory_per_node: GB; shared_folder: for logs and
-    scratch directories, on a path that the nodes see, too; address: of this host, for the workers; batch_seconds: of
-    work in one task; drain_seconds: before the end of its walltime a block takes nothing new; poll_seconds: between two
-    questions to the scheduler; lost_after: seconds of silence after which a node counts as lost.
+    walltime: of a block, as Slurm writes it (HH:MM:SS or D-HH:MM:SS); memory_per_node: GB; shared_folder: for logs
+    and scratch directories, on a path that the nodes see, too; address: of this host, for the workers; ports: of it
+    that they may reach (as 50000-50100); batch_seconds: of work in one task; drain_seconds: before the end of its
+    walltime a block takes nothing new; poll_seconds: between two questions to the scheduler; lost_after: seconds of
+    silence after which a node counts as lost.
     """
 
     partition: str = ""
@@ -44,6 +47,7 @@ class Slurm:
     setup: tuple[str, ...] = ()
     sbatch: tuple[str, ...] = ()
     address: str = ""
+    ports: str = ""
     shared_folder: str = ""
     batch_seconds: float = BATCH
     drain_seconds: float = 0.0
@@ -64,6 +68,12 @@ class Slurm:
     def batch(self) -> float:
         """Seconds of work in one task: two of them fit into the end of a block."""
         return min(self.batch_seconds, self.drain / 2)
+
+    @property
+    def port_range(self) -> tuple[int, int]:
+        """The first port, and the one after the last."""
+        first, _, last = self.ports.partition("-")
+        return int(first), int(last) + 1
 
     @property
     def workers_per_node(self) -> int:
@@ -134,10 +144,24 @@ def _check_sense(settings: Slurm, where: str) -> None:
     for key in ("cores_per_node", "gpus_per_node", "memory_per_node", "drain_seconds"):
         if getattr(settings, key) < 0:
             raise UsageError(f"{where}: {key} cannot be less than 0")
+    _check_ports(settings.ports, where)
+    for option in settings.sbatch:
+        if (name := re.split(r"[=\s]", option.strip(), maxsplit=1)[0]) in OURS:
+            raise UsageError(
+                f"{where}: sbatch = [{option!r}]: {name} would hide a block's job from mlmat; leave it out"
+            )
     if settings.seconds < 60:
         raise UsageError(f"{where}: walltime = {settings.walltime!r}: a block needs a minute at least")
     if settings.drain_seconds >= settings.seconds:
         raise UsageError(f"{where}: drain_seconds = {settings.drain_seconds:g} leaves nothing of the walltime")
+
+
+def _check_ports(ports: str, where: str) -> None:
+    if ports and not re.fullmatch(r"\d{4,5}-\d{4,5}", ports):
+        raise UsageError(f"{where}: ports = {ports!r}: write the first and the last, as in 50000-50100")
+    first, last = (int(port) for port in (ports or "50000-50100").split("-"))
+    if not 1024 <= first <= last <= 65535:
+        raise UsageError(f"{where}: ports = {ports!r}: they go from 1024 to 65535, the lower one first")
 
 
 def seconds_of(text: str) -> int:

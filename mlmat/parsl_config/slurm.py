@@ -88,13 +88,14 @@ def _left(environment: Mapping[str, str], job: str) -> str:
 
 
 def partitions_of(settings: Slurm) -> list[Partition]:
-    """The partition that blocks go to, once for each kind of its nodes. Raises UsageError, RunnerError (no Slurm)."""
+    """The partitions that blocks may go to, once for each kind of nodes. Raises UsageError, RunnerError (no Slurm)."""
     try:
         found = _scheduler.partitions()
     except SchedulerError as error:
         raise RunnerError(f"{error}; see `mlmat doctor --config slurm`") from error
-    fitting = [one for one in found if (one.name == settings.partition if settings.partition else one.default)]
-    if not fitting:
+    wanted = {name.strip() for name in settings.partition.split(",")} - {""}
+    fitting = [one for one in found if (one.name in wanted if wanted else one.default)]
+    if not fitting or wanted - {one.name for one in fitting}:
         names = ", ".join(dict.fromkeys(one.name for one in found))
         raise UsageError(f"partition {settings.partition!r}: there are {names}; see `mlmat config init`")
     return fitting
@@ -116,14 +117,25 @@ def tried(settings: Slurm) -> str:
 
 
 def check_limits(settings: Slurm, fitting: list[Partition]) -> None:
-    """Raises RunnerError for a block that the partition never starts."""
+    """Raises RunnerError for a block that no partition ever starts: Slurm takes the one of a list that can."""
+    by_name: dict[str, list[Partition]] = {}
+    for one in fitting:
+        by_name.setdefault(one.name, []).append(one)
+    against = [_against(settings, nodes) for nodes in by_name.values()]
+    if all(against):
+        raise RunnerError("; ".join(against))
+
+
+def _against(settings: Slurm, fitting: list[Partition]) -> str:
+    """Why a partition, given by its kinds of nodes, never starts such a block; empty where it may."""
     name, limit = fitting[0].name, fitting[0].limit
     if limit[:1].isdigit() and settings.seconds > _settings.seconds_of(limit):
-        raise RunnerError(f"walltime {settings.walltime}: partition {name} allows {limit} at most")
+        return f"walltime {settings.walltime}: partition {name} allows {limit} at most"
     if settings.nodes_per_block > (nodes := sum(one.nodes for one in fitting)):
-        raise RunnerError(f"nodes_per_block = {settings.nodes_per_block}: partition {name} has {nodes}")
+        return f"nodes_per_block = {settings.nodes_per_block}: partition {name} has {nodes}"
     if settings.cores_per_node > (cores := max(one.cores for one in fitting)):
-        raise RunnerError(f"cores_per_node = {settings.cores_per_node}: nodes of partition {name} have {cores}")
+        return f"cores_per_node = {settings.cores_per_node}: nodes of partition {name} have {cores}"
+    return ""
 
 
 def shared(settings: Slurm, folder: Path) -> Path:
@@ -195,6 +207,7 @@ def _config(settings: Slurm, folder: Path, provider: Any) -> Any:
         interchange_launch_cmd=interchange_command(),
         launch_cmd=manager_command(same_host=False),
         address=settings.address or None,
+        **({"worker_port_range": settings.port_range} if settings.ports else {}),
         loopback_address="127.0.0.1",
         max_workers_per_node=settings.workers_per_node,
         cores_per_worker=share(settings.cores_per_node, settings.workers_per_node),

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlmat.errors import RunnerError, UsageError
-from mlmat.parsl_config import _file, _settings, make_config, slurm
+from mlmat.parsl_config import _file, _scheduler, _settings, make_config, slurm
+from mlmat.parsl_config._scheduler import Partition
 from mlmat.parsl_config._settings import Slurm, drain_of, seconds_of
 
 printable = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=20)
@@ -70,6 +71,11 @@ def test_times_as_slurm_writes_them(days, hours, minutes, seconds):
         ("walltime = '00:00:10'", "a block needs a minute"),
         ("walltime = '1:00'\ndrain_seconds = 90", "leaves nothing of the walltime"),
         ("partition = ", "this is not TOML"),
+        ("ports = '50000'", "write the first and the last"),
+        ("ports = '50100-50000'", "the lower one first"),
+        ("ports = '60000-70000'", "they go from 1024 to 65535"),
+        ("sbatch = ['--qos=high', '--array=1-4']", "--array would hide"),
+        ("sbatch = ['-J mine']", "-J would hide"),
     ],
 )
 def test_a_file_that_is_wrong_says_where(tmp_path, text, says):
@@ -123,6 +129,38 @@ def test_the_job_of_a_block_asks_for_what_is_set():
         "no-kill": "", "propagate": "NONE", "mail-type": "END",
     }  # fmt: skip
     assert script.index("module load cuda/12") < script.index("umask 002") < script.index("export PATH=")
+
+
+def partition(name: str, limit: str, cores: int, nodes: int = 1) -> Partition:
+    return Partition(name, default=False, up=True, limit=limit, nodes=nodes, cores=cores, memory=1000, gres="")
+
+
+def test_one_partition_of_a_list_has_to_take_a_block(monkeypatch):
+    there = [
+        partition("short", "30:00", 64),
+        partition("long", "2-00:00:00", 16, 3),
+        partition("long", "2-00:00:00", 8),
+    ]
+    monkeypatch.setattr(_scheduler, "partitions", lambda: there)
+    both = Slurm(partition="short,long", cores_per_node=16)
+    slurm.check_limits(both, slurm.partitions_of(both))
+    slurm.check_limits(replace(both, walltime="1-00", nodes_per_block=4), there)
+    wrong = {
+        "walltime 3-00: partition short allows 30:00.*; .*long allows 2-00": replace(both, walltime="3-00"),
+        "nodes_per_block = 5: partition long has 4": replace(both, nodes_per_block=5),
+        "cores_per_node = 65: nodes of partition long have 16": replace(both, cores_per_node=65),
+        # Each asks for what only the other one gives.
+        "short allows 30:00.*; cores_per_node = 64": replace(both, walltime="1:00:00", cores_per_node=64),
+    }
+    for why, settings in wrong.items():
+        with pytest.raises(RunnerError, match=why):
+            slurm.check_limits(settings, there)
+    with pytest.raises(UsageError, match="partition 'short,lang': there are short, long"):
+        slurm.partitions_of(Slurm(partition="short,lang"))
+
+
+def test_workers_may_be_kept_to_some_ports():
+    assert Slurm(ports="50000-50004").port_range == (50000, 50005)  # parsl leaves out the last
 
 
 def test_where_there_is_no_slurm(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -31,9 +32,38 @@ def test_it_asks_gently(cluster: Cluster, tmp_path: Path) -> None:
 
 
 def test_a_small_screen_takes_one_block(cluster: Cluster, tmp_path: Path) -> None:
-    work = Screening(cluster, tmp_path, 0.1, more=("--limit", 2))
+    work = Screening(cluster, tmp_path, 0.1, {"ports": "50000-50004"}, ("--limit", 2))
     work.end(work.start())
+    logs = "".join(path.read_text() for path in work.db.with_name("s.duckdb.d").glob("parsl/**/interchange.log"))
+    assert re.findall(r"Bound to port (\d+) for incoming worker", logs)[0] in map(str, range(50000, 50005))
     assert work.results() == 2
+    assert len(cluster.jobs(ended=True)) == 1
+    work.assert_nothing_left()
+
+
+def test_a_users_habits_hide_no_block(cluster: Cluster, tmp_path: Path) -> None:
+    """Nobody's own squeue is asked: one that shows another partition would let every block look ended."""
+    habits = {"SQUEUE_PARTITION": "closed", "SQUEUE_STATES": "PD", "SINFO_PARTITION": "closed"}
+    work = Screening(cluster, tmp_path, 0.2, {"max_blocks": 1}, habits=habits)
+    said = work.end(work.start())
+    assert re.search(r"block \d+ runs on vn", said)
+    assert len(cluster.jobs(ended=True)) == 1
+    work.assert_nothing_left()
+
+
+def test_an_answer_that_lacks_a_block_is_asked_for_again(cluster: Cluster, tmp_path: Path) -> None:
+    """A busy controller was seen to name no jobs at all, and to be right the next time."""
+    squeue = tmp_path / "bin" / "squeue"
+    squeue.parent.mkdir()
+    counts = f"n=$(($(cat {tmp_path}/asked 2>/dev/null || echo 0) + 1)); echo $n > {tmp_path}/asked"
+    real = shutil.which("squeue", path=cluster.environment()["PATH"])
+    squeue.write_text(f'#!/bin/sh\n{counts}\n[ $((n % 3)) = 0 ] || exec {real} "$@"\n')
+    squeue.chmod(0o755)
+    habits = {"PATH": f"{squeue.parent}:{cluster.environment()['PATH']}"}
+    work = Screening(cluster, tmp_path, 0.6, {"max_blocks": 1}, habits=habits)
+    said = work.end(work.start())
+    assert int((tmp_path / "asked").read_text()) > 3
+    assert "has ended" not in said
     assert len(cluster.jobs(ended=True)) == 1
     work.assert_nothing_left()
 

@@ -59,7 +59,8 @@ QUICK = {"max_blocks": 2, "walltime": "00:05:00", "cores_per_node": 2, "batch_se
 class Screening:
     """A screen of the shipped crystals on a cluster, which may be disturbed, killed and started again.
 
-    seconds: that a structure takes; settings: for the file that `--config` names; more: options of the command.
+    seconds: that a structure takes; settings: for the file that `--config` names; more: options of the command;
+    habits: of the user, in the environment.
     """
 
     cluster: Cluster
@@ -67,6 +68,7 @@ class Screening:
     seconds: float = 1.0
     settings: dict[str, object] = field(default_factory=dict)
     more: tuple[object, ...] = ()
+    habits: dict[str, str] = field(default_factory=dict)
     store: Store = field(init=False)
     #: Results that were there when something was broken, and how many calls the runner had had by then.
     _known: list[tuple[set[str], int]] = field(default_factory=list, init=False)
@@ -106,7 +108,7 @@ class Screening:
 
     def environment(self) -> dict[str, str]:
         """Of a driver on the cluster; what it starts is found by its mark."""
-        return {**self.cluster.environment(), MARK: self._marks[-1]}
+        return {**self.cluster.environment(), **self.habits, MARK: self._marks[-1]}
 
     def _next(self) -> Path:
         self._marks.append(uuid.uuid4().hex)
