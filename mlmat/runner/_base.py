@@ -140,7 +140,8 @@ class WrappedAtomsRunner:
 def _new_directory(parent: Path) -> Path:
     """A new directory; tried again when another worker removes the parent, empty a moment ago, in between."""
     for _ in range(100):
-        parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):
+        # mkdir finds it there and then does not: that is FileExistsError.
+        with suppress(FileNotFoundError, FileExistsError):
+            parent.mkdir(parents=True, exist_ok=True)
             return Path(tempfile.mkdtemp(prefix="run-", dir=parent))
     raise FileNotFoundError(f"{parent}: no scratch directory can be made in it")

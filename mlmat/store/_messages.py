@@ -55,7 +55,9 @@ def missing(path: Path, *, was_there: bool) -> StoreError:
             f"{path}: the store is gone (deleted? moved?); put it back, or a copy of it: results that wait are kept in "
             f"{path}.d/journal, and the next command that writes takes them in"
         )
-    return StoreError(f"{path}: there is no such store; `mlmat ingest PATH --db {path}`, or create=True in Python, makes one")
+    return StoreError(
+        f"{path}: there is no such store; `mlmat ingest PATH --db {path}`, or create=True in Python, makes one"
+    )
 
 
 def damaged(path: Path, text: str) -> StoreError:

@@ -27,7 +27,7 @@ from slurm.cluster import Cluster
 
 from mlmat.store import Store
 
-SHARED = Path(os.environ.get("MLMAT_SHARED", Path(__file__).parents[2] / "shared"))
+SHARED = Path(os.environ.get("MLMAT_SHARED", Path(__file__).absolute().parents[3] / "shared"))
 #: eV/atom by which energies of the same structure may differ: other structures beside it, another order of sums.
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}
 #: As on a real cluster, but for its size and for how soon things are noticed.
