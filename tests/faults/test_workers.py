@@ -26,12 +26,13 @@ from parsl.executors import HighThroughputExecutor
 from parsl.launchers import SimpleLauncher
 from parsl.providers import LocalProvider
 from mlmat import parsl_config
+from mlmat.parsl_config._programs import interchange_command, manager_command
 
 def config(folder):
     executor = HighThroughputExecutor(
         label="quick", address="127.0.0.1", loopback_address="127.0.0.1", max_workers_per_node=WORKERS,
         cores_per_worker=0.5, heartbeat_period=1, heartbeat_threshold=3, block_error_handler=False,
-        interchange_launch_cmd=parsl_config._interchange_command(), launch_cmd=parsl_config._manager_command(),
+        interchange_launch_cmd=interchange_command(), launch_cmd=manager_command(same_host=True),
         provider=LocalProvider(init_blocks=1, min_blocks=1, max_blocks=1, launcher=SimpleLauncher(),
                                worker_init=parsl_config.worker_init(1)),
     )

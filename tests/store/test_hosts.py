@@ -327,7 +327,7 @@ def test_a_screen_on_one_host_and_commands_on_another(store: Store, start: Start
     one, two = start("login1"), start("login2")
     assert "stored 71" in " ".join(one.do(f"command('ingest', {str(CRYSTALS)!r}, {db})").split())
     one.ask(screen)
-    until(lambda: "at work     process" in two.do(f"command('status', {db})"))
+    until(lambda: "by process" in two.do(f"command('status', {db})"))
     assert two.do(screen).endswith("SystemExit: 1")
     assert "nothing new" in two.do(f"command('ingest', {str(CRYSTALS)!r}, {db})")
     assert "71" in two.do(f"command('sql', 'SELECT count(*) AS n FROM structure', {db})")
