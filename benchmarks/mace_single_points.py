@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 #: Atoms to compute of each size class, in full and reduced.
-BUDGET = {"shipped": (1500, 400), "small": (400, 130)}
+BUDGET = {"shipped": (1500, 260), "small": (400, 60)}
 #: Structures that the way with one task for each computes.
 TASKS = 6
 GOALS = {"shipped": 3.0, "small": 2.0}

@@ -10,11 +10,11 @@ left out where they are not installed.
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ os.environ.setdefault("QUACC_CREATE_UNIQUE_DIR", "False")
 import synthetic
 from ase import Atoms
 from harness import machine, measure, missing, parser, report
+from million import kept, one_worker
 
 from mlmat import parsl_config
 from mlmat.runner._method import Plan
@@ -52,22 +53,16 @@ class Mlmat:
 
     def run(self, store: Store, batch: int, energy: bool = False) -> int:
         """Screen it all, in batches of about so many structures. With energies, hulls are computed at the end."""
-        import mlmat.screen as package
         from mlmat import batching
-
-        @contextmanager
-        def kept(*_: object) -> Iterator[Any]:
-            yield self.kernel
 
         plan = Plan(NOOP, {"energy": str(energy).lower()}, store.table_name)
         plan.first_atoms = 1e9
-        before = batching.BATCH_MAX, package.parsl_config.kernel
-        batching.BATCH_MAX, package.parsl_config.kernel = batch, kept
+        before, batching.BATCH_MAX = batching.BATCH_MAX, batch
         try:
-            done = screen(store, plan, config="local").done
+            with kept(self.kernel):
+                return screen(store, plan, config="local").done
         finally:
-            batching.BATCH_MAX, package.parsl_config.kernel = before
-        return done
+            batching.BATCH_MAX = before
 
 
 def noop_of(atoms: Atoms) -> dict[str, Any]:
@@ -111,6 +106,10 @@ def quacc(kernel: Any, crystals: list[Atoms]) -> Callable[[], int]:
     from parsl.dataflow.dflow import DataFlowKernelLoader
     from quacc import job
 
+    # quacc turns on every package's messages: lines by the thousand are no work of parsl's.
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("parsl").setLevel(logging.WARNING)
+
     DataFlowKernelLoader._dfk = kernel  # what parsl.load() does for a kernel of its own
     compute = job(noop_of)
 
@@ -149,17 +148,6 @@ def main() -> None:
             rows, raw = _measured(folder, kernel, count, few, given.rounds)
     report("overhead", rows, [f"{count:,} structures by mlmat, {few:,} by the others, one worker process"],
            before=before, seconds=raw)  # fmt: skip
-
-
-def one_worker() -> Any:
-    """One worker process on this machine."""
-    from parsl import Config, HighThroughputExecutor
-    from parsl.providers import LocalProvider
-
-    executor = HighThroughputExecutor(
-        label="one", address="127.0.0.1", max_workers_per_node=1, provider=LocalProvider(init_blocks=1, max_blocks=1)
-    )
-    return Config(executors=[executor], initialize_logging=False)
 
 
 def _measured(folder: Path, kernel: Any, count: int, few: int, rounds: int) -> tuple[list[dict[str, Any]], Any]:

@@ -65,7 +65,7 @@ def _done(*command: str, text: str | None, timeout: float = PATIENCE) -> subproc
     except subprocess.TimeoutExpired as error:
         raise SchedulerError(f"{command[0]}: Socket timed out after {timeout:.0f} s") from error
     if done.returncode:
-        said = " ".join(done.stderr.split()).removeprefix("sbatch: ")
+        said = " ".join(done.stderr.split()).removeprefix(f"{command[0]}: ")
         raise SchedulerError(said or f"{command[0]} ended with exit code {done.returncode}")
     return done
 
