@@ -29,7 +29,7 @@ def check(place: Place) -> Iterator[Line]:
         yield Line(_bad(place), "scheduler", says, "load the module of your cluster's Slurm, or go to a login node")
         return
     try:
-        out = _scheduler.ask("sinfo", "--noheader", "--format=%P %a %D %T")
+        out = _scheduler.ask("sinfo", "--all", "--noheader", "--format=%P %a %D %T")
     except SchedulerError as error:
         remedy = "see whether SLURM_CONF is right and slurmctld runs; else ask the admins"
         yield Line(_bad(place), "scheduler", f"sinfo: {error}", remedy)

@@ -62,9 +62,8 @@ class SlurmBlocks(SlurmProvider):  # type: ignore[misc]
         """Run a command of Slurm; not the question to accounting that parsl begins with: it may take a minute."""
         if cmd.startswith("sacct"):
             return 1, "", "not asked"
-        if cmd.startswith("sbatch"):  # these would go before what the script says
-            cmd = f"env -u SBATCH_JOB_NAME -u SBATCH_TIMELIMIT {cmd}"
-        answer: tuple[int | None, str, str] = super().execute_wait(cmd, timeout)
+        plain = " ".join(["env", *(f"-u {name}" for name in _scheduler.habits())])
+        answer: tuple[int | None, str, str] = super().execute_wait(f"{plain} {cmd}", timeout)
         return answer
 
     def submit(self, command: str, tasks_per_node: int, job_name: str = "") -> str:

@@ -17,8 +17,8 @@ PATIENCE = 30.0
 _BUSY = ("Unable to contact slurm controller", "Socket timed out", "Connection refused", "Connection reset",
          "Resource temporarily unavailable", "Zero Bytes were transmitted", "slurm_receive_msg",
          "Unable to establish")  # fmt: skip
-#: What a user has set for the own squeue and sinfo must not change what we read.
-_HABITS = ("SQUEUE_", "SINFO_")
+#: What users have set for their own use of Slurm: it must not change what we read, cancel, or hand in.
+_HABITS = ("SQUEUE_", "SINFO_", "SCANCEL_", "SBATCH_", "SLURM_CLUSTERS")
 #: States in which a job has not ended.
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT")
 RUNNING = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT")
@@ -50,13 +50,18 @@ def is_there() -> bool:
     return shutil.which("sbatch") is not None
 
 
+def habits() -> list[str]:
+    """Variables that are taken from the environment of Slurm's commands."""
+    return [name for name in os.environ if name.startswith(_HABITS)]
+
+
 def ask(*command: str, text: str | None = None, timeout: float = PATIENCE) -> str:
     """What a command of Slurm printed. Raises SchedulerError with what it complained of."""
     return _done(*command, text=text, timeout=timeout).stdout
 
 
 def _done(*command: str, text: str | None, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(_HABITS)}
+    plain = {name: value for name, value in os.environ.items() if name not in habits()}
     options: dict[str, Any] = {"capture_output": True, "text": True, "errors": "replace"}
     try:
         done = subprocess.run(command, input=text, timeout=timeout, env=plain, check=False, **options)
@@ -72,7 +77,7 @@ def _done(*command: str, text: str | None, timeout: float = PATIENCE) -> subproc
 
 def jobs() -> dict[str, Job]:
     """This user's jobs by id: waiting, running, and those that ended some minutes ago. Raises SchedulerError."""
-    rows = ask("squeue", "--noheader", "--states=all", f"--user={os.getuid()}", "--format=%i|%j|%T|%r|%N")
+    rows = ask("squeue", "--all", "--noheader", "--states=all", f"--user={os.getuid()}", "--format=%i|%j|%T|%r|%N")
     found = (Job(*row.split("|", 4)) for row in rows.splitlines() if row.count("|") >= 4)
     return {job.id: job for job in found}
 
@@ -96,7 +101,7 @@ def would_start(script: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A partition: its longest time, nodes, and what the smallest of them has; memory in MB."""
+    """Nodes of one kind in a partition: its longest time, how many they are, what each has; memory in MB."""
 
     name: str
     default: bool
@@ -109,14 +114,12 @@ class Partition:
 
 
 def partitions() -> list[Partition]:
-    """The partitions that this user sees. Raises SchedulerError."""
-    # Those that are not shown to everybody, too.
-    rows = ask("sinfo", "--all", "--noheader", "--format=%P|%a|%l|%D|%c|%m|%G")
+    """The partitions, hidden ones too, each once for each kind of its nodes. Raises SchedulerError."""
+    rows = ask("sinfo", "--all", "--exact", "--noheader", "--format=%P|%a|%l|%D|%c|%m|%G")
     return [_partition(row.split("|")) for row in rows.splitlines() if row.count("|") == 6]
 
 
 def _partition(row: list[str]) -> Partition:
     name, up, limit, nodes, cores, memory, gres = (one.strip() for one in row)
-    # A + says that other nodes have more.
     sizes = (int(nodes), int(cores.rstrip("+")), int(memory.rstrip("+")))
     return Partition(name.rstrip("*"), name.endswith("*"), up == "up", limit, *sizes, gres)

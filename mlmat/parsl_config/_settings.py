@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 import tomllib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -72,8 +73,9 @@ class Slurm:
     @property
     def port_range(self) -> tuple[int, int]:
         """The first port, and the one after the last."""
-        first, _, last = self.ports.partition("-")
-        return int(first), int(last) + 1
+        first, last = (int(port) for port in self.ports.split("-"))
+        # To ZeroMQ the whole of the range from 49152 means any port.
+        return max(first, 49153) if last == 65535 else first, last + 1
 
     @property
     def workers_per_node(self) -> int:
@@ -145,15 +147,23 @@ def _check_sense(settings: Slurm, where: str) -> None:
         if getattr(settings, key) < 0:
             raise UsageError(f"{where}: {key} cannot be less than 0")
     _check_ports(settings.ports, where)
-    for option in settings.sbatch:
-        if (name := re.split(r"[=\s]", option.strip(), maxsplit=1)[0]) in OURS:
-            raise UsageError(
-                f"{where}: sbatch = [{option!r}]: {name} would hide a block's job from mlmat; leave it out"
-            )
+    _check_options(settings.sbatch, where)
     if settings.seconds < 60:
         raise UsageError(f"{where}: walltime = {settings.walltime!r}: a block needs a minute at least")
     if settings.drain_seconds >= settings.seconds:
         raise UsageError(f"{where}: drain_seconds = {settings.drain_seconds:g} leaves nothing of the walltime")
+
+
+def _check_options(options: tuple[str, ...], where: str) -> None:
+    try:
+        words = [word for option in options for word in shlex.split(option)]
+    except ValueError as error:
+        raise UsageError(f"{where}: sbatch = {list(options)}: {error}") from error
+    for word in words:
+        name = word.partition("=")[0]
+        # Slurm takes the beginning of a long name, too.
+        if name[:2] in OURS or (len(name) > 3 and any(one.startswith(name) for one in OURS)):
+            raise UsageError(f"{where}: sbatch has {word}, which would hide a block's job from mlmat; leave it out")
 
 
 def _check_ports(ports: str, where: str) -> None:

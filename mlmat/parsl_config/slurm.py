@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from mlmat.parsl_config._settings import Slurm
 
 
+#: Settings that a user may have for every sbatch, as SBATCH_ACCOUNT; those of the file go first.
+USUAL = ("partition", "account", "qos", "constraint")
 #: Of a job that has no end.
 NO_END = "365-00:00:00"
 
@@ -52,9 +54,13 @@ def chosen(config: str) -> tuple[Path | None, Slurm]:
 
 
 def completed(settings: Slurm) -> Slurm:
-    """Settings with what Slurm knows: cores of a node, or all that the job has that this process is in."""
+    """Settings with what the user's sbatch has by default, and what Slurm knows: cores of a node, or the job's all."""
     if job := os.environ.get("SLURM_JOB_ID"):
         return replace(settings, **_given(os.environ, settings, job))
+    usual: dict[str, Any] = {
+        name: getattr(settings, name) or os.environ.get(f"SBATCH_{name.upper()}", "") for name in USUAL
+    }
+    settings = replace(settings, **usual)
     if settings.cores_per_node:
         return settings
     return replace(settings, cores_per_node=min(one.cores for one in partitions_of(settings)))
@@ -93,7 +99,7 @@ def partitions_of(settings: Slurm) -> list[Partition]:
         found = _scheduler.partitions()
     except SchedulerError as error:
         raise RunnerError(f"{error}; see `mlmat doctor --config slurm`") from error
-    wanted = {name.strip() for name in settings.partition.split(",")} - {""}
+    wanted = set(settings.partition.split(",")) - {""}
     fitting = [one for one in found if (one.name in wanted if wanted else one.default)]
     if not fitting or wanted - {one.name for one in fitting}:
         names = ", ".join(dict.fromkeys(one.name for one in found))
@@ -109,7 +115,7 @@ def tried(settings: Slurm) -> str:
     fitting = partitions_of(settings)
     if not any(one.up for one in fitting):
         raise RunnerError(f"partition {fitting[0].name} is closed: its jobs wait; choose another, or ask why")
-    check_limits(settings, fitting)
+    check_limits(settings, [one for one in fitting if one.up])
     try:
         return _scheduler.would_start(script(settings))
     except SchedulerError as error:
@@ -131,10 +137,10 @@ def _against(settings: Slurm, fitting: list[Partition]) -> str:
     name, limit = fitting[0].name, fitting[0].limit
     if limit[:1].isdigit() and settings.seconds > _settings.seconds_of(limit):
         return f"walltime {settings.walltime}: partition {name} allows {limit} at most"
-    if settings.nodes_per_block > (nodes := sum(one.nodes for one in fitting)):
-        return f"nodes_per_block = {settings.nodes_per_block}: partition {name} has {nodes}"
     if settings.cores_per_node > (cores := max(one.cores for one in fitting)):
         return f"cores_per_node = {settings.cores_per_node}: nodes of partition {name} have {cores}"
+    if settings.nodes_per_block > (nodes := sum(one.nodes for one in fitting if one.cores >= settings.cores_per_node)):
+        return f"nodes_per_block = {settings.nodes_per_block}: partition {name} has {nodes} of such nodes"
     return ""
 
 

@@ -132,7 +132,8 @@ def test_status_says_what_it_can_while_somebody_holds_the_store_for_writing(db: 
 
 @pytest.mark.faults
 @pytest.mark.parametrize(
-    ("size", "words"), [("100k", ""), ("600k", "could not be made"), ("900k", "No space left on device")]
+    ("size", "words"),
+    [("100k", "No space left on device"), ("600k", "could not be made"), ("900k", "No space left on device")],
 )
 def test_an_ingest_without_room_says_so_and_goes_on_when_there_is(tmp_path: Path, size: str, words: str) -> None:
     room = Room(tmp_path / "small", size)

@@ -8,20 +8,24 @@ from dataclasses import fields, replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from parsl.jobs.states import JobState, JobStatus
+from parsl.launchers import SrunLauncher
 
 from mlmat.errors import RunnerError, UsageError
 from mlmat.parsl_config import _file, _scheduler, _settings, make_config, slurm
-from mlmat.parsl_config._scheduler import Partition
+from mlmat.parsl_config._blocks import SlurmBlocks
+from mlmat.parsl_config._scheduler import Job, Partition
 from mlmat.parsl_config._settings import Slurm, drain_of, seconds_of
 
 printable = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=20)
 texts = st.lists(printable, max_size=3).map(tuple)
+options = st.lists(st.from_regex(r"--mail-[a-z]{2,9}=[a-zA-Z@. ]*", fullmatch=True), max_size=3).map(tuple)
 positive = st.integers(1, 1000)
 any_settings = st.builds(
     Slurm,
     partition=printable, account=printable, constraint=printable, walltime=st.sampled_from(["5", "00:30:00", "2-12"]),
     nodes_per_block=positive, max_blocks=positive, cores_per_node=positive, gpus_per_node=st.integers(0, 8),
-    cores_per_worker=positive, exclusive=st.booleans(), modules=texts, setup=texts, sbatch=texts,
+    cores_per_worker=positive, exclusive=st.booleans(), modules=texts, setup=texts, sbatch=options,
     batch_seconds=st.floats(0.5, 1e6), lost_after=st.floats(1, 1e4),
 )  # fmt: skip
 
@@ -74,8 +78,10 @@ def test_times_as_slurm_writes_them(days, hours, minutes, seconds):
         ("ports = '50000'", "write the first and the last"),
         ("ports = '50100-50000'", "the lower one first"),
         ("ports = '60000-70000'", "they go from 1024 to 65535"),
-        ("sbatch = ['--qos=high', '--array=1-4']", "--array would hide"),
-        ("sbatch = ['-J mine']", "-J would hide"),
+        ("sbatch = ['--qos=high', '--array=1-4']", "sbatch has --array=1-4, which would hide"),
+        ("sbatch = ['--qos=high --arr=1-4']", "sbatch has --arr=1-4, which"),
+        ("sbatch = ['--comment=\"half']", "No closing quotation"),
+        ("sbatch = ['-Jmine']", "sbatch has -Jmine, which"),
     ],
 )
 def test_a_file_that_is_wrong_says_where(tmp_path, text, says):
@@ -144,10 +150,11 @@ def test_one_partition_of_a_list_has_to_take_a_block(monkeypatch):
     monkeypatch.setattr(_scheduler, "partitions", lambda: there)
     both = Slurm(partition="short,long", cores_per_node=16)
     slurm.check_limits(both, slurm.partitions_of(both))
-    slurm.check_limits(replace(both, walltime="1-00", nodes_per_block=4), there)
+    slurm.check_limits(replace(both, walltime="1-00", nodes_per_block=3), there)
+    slurm.check_limits(replace(both, walltime="1-00", nodes_per_block=4, cores_per_node=8), there)
     wrong = {
         "walltime 3-00: partition short allows 30:00.*; .*long allows 2-00": replace(both, walltime="3-00"),
-        "nodes_per_block = 5: partition long has 4": replace(both, nodes_per_block=5),
+        "nodes_per_block = 4: partition long has 3 of such nodes": replace(both, nodes_per_block=4),
         "cores_per_node = 65: nodes of partition long have 16": replace(both, cores_per_node=65),
         # Each asks for what only the other one gives.
         "short allows 30:00.*; cores_per_node = 64": replace(both, walltime="1:00:00", cores_per_node=64),
@@ -161,6 +168,32 @@ def test_one_partition_of_a_list_has_to_take_a_block(monkeypatch):
 
 def test_workers_may_be_kept_to_some_ports():
     assert Slurm(ports="50000-50004").port_range == (50000, 50005)  # parsl leaves out the last
+    assert Slurm(ports="49152-65535").port_range == (49153, 65536)  # not any port
+
+
+def test_what_a_user_has_for_every_sbatch_is_taken_where_the_file_says_nothing(tmp_path, monkeypatch):
+    (tmp_path / "slurm.toml").write_text('account = "lab"\ncores_per_node = 4')
+    monkeypatch.setenv("SBATCH_ACCOUNT", "mine")
+    monkeypatch.setenv("SBATCH_QOS", "high")
+    assert slurm.chosen("slurm")[1] == Slurm(account="lab", qos="high", cores_per_node=4)
+
+
+def test_a_job_has_ended_when_two_answers_lack_it(monkeypatch):
+    def state(*answer):
+        monkeypatch.setattr(_scheduler, "jobs", lambda: {job: Job(job, "mlmat", "RUNNING") for job in answer})
+        blocks._status()
+        return blocks.resources["7"]["status"].state.name
+
+    blocks = SlurmBlocks("mlmat", 30, 60, launcher=SrunLauncher())
+    start = {"status": JobStatus(JobState.PENDING), "job_stdout_path": "", "job_stderr_path": ""}
+    blocks.resources["7"] = start
+    assert state() == "PENDING"
+    assert state("7") == "RUNNING"
+    assert state("8") == "RUNNING"
+    assert state("7") == "RUNNING"
+    assert state() == "RUNNING"
+    assert state() == "COMPLETED"
+    assert state("7") == "COMPLETED"
 
 
 def test_where_there_is_no_slurm(tmp_path, monkeypatch):

@@ -42,9 +42,10 @@ def test_a_small_screen_takes_one_block(cluster: Cluster, tmp_path: Path) -> Non
 
 
 def test_a_users_habits_hide_no_block(cluster: Cluster, tmp_path: Path) -> None:
-    """Nobody's own squeue is asked: one that shows another partition would let every block look ended."""
-    habits = {"SQUEUE_PARTITION": "closed", "SQUEUE_STATES": "PD", "SINFO_PARTITION": "closed"}
-    work = Screening(cluster, tmp_path, 0.2, {"max_blocks": 1}, habits=habits)
+    """Nobody's own squeue is asked, nor is a block handed in or cancelled as a user's own variables have it."""
+    habits = {"SQUEUE_PARTITION": "closed", "SQUEUE_STATES": "PD", "SINFO_PARTITION": "closed",
+              "SBATCH_PARTITION": "closed", "SBATCH_ARRAY_INX": "1-3", "SCANCEL_STATE": "PENDING"}  # fmt: skip
+    work = Screening(cluster, tmp_path, 0.2, {"max_blocks": 1, "partition": "main"}, habits=habits)
     said = work.end(work.start())
     assert re.search(r"block \d+ runs on vn", said)
     assert len(cluster.jobs(ended=True)) == 1
