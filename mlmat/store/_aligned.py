@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from mlmat.store._connection import rows
 from mlmat.store._structures import geometry
 
@@ -80,6 +78,8 @@ def alignments(con: duckdb.DuckDBPyConnection, own: Mapping[str, Mapping[str, An
 
 def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two descriptions of a crystal have the same atom order, lattice images aside, and orientation."""
+    import numpy as np
+
     names = ("lattice_vectors", "cartesian_site_positions")
     return list(one["atomic_numbers"]) == list(other["atomic_numbers"]) and all(
         np.allclose([list(v) for v in one[name]], [list(v) for v in other[name]], rtol=0, atol=SAME) for name in names

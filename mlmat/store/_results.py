@@ -257,7 +257,14 @@ def status_tables(con: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, An
         "failures": "SELECT method, error_class, count(*) AS structures, min(error_message) AS example, "
         "count(DISTINCT error_message) AS messages FROM failures GROUP BY method, error_class ORDER BY structures DESC",
     }
-    return {name: con.sql(query).to_arrow_table().to_pylist() for name, query in queries.items()}
+    return {name: _dicts(con, query) for name, query in queries.items()}
+
+
+def _dicts(con: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
+    """Few rows by column; without Arrow, whose import would take longer than the query."""
+    found = rows(con, query)
+    names = [name for name, *_ in con.description or []]
+    return [dict(zip(names, row, strict=True)) for row in found]
 
 
 def values_of(con: duckdb.DuckDBPyConnection, runner: str, result_ids: Sequence[str]) -> list[dict[str, Any]]:

@@ -2,40 +2,56 @@
 -- their rank is NULL and the reason says so. Space group and volume are those of the structure that the energy belongs
 -- to: the relaxed one, where there is one.
 CREATE OR REPLACE VIEW ranking AS
+WITH ranked AS (
+    -- Only what ranks need is sorted; names, space groups and volumes are looked up for the rows that a filter leaves.
+    SELECT
+        s.chemical_formula_reduced AS formula,
+        CASE WHEN r.reason IS NULL THEN rank() OVER of_formula END AS rank,
+        s.nsites,
+        r.energy / s.nsites AS energy_per_atom,
+        r.energy / s.nsites - first_value(CASE WHEN r.reason IS NULL THEN r.energy / s.nsites END) OVER of_formula
+            AS energy_above_best,
+        r.converged,
+        r.reason,
+        s.structure_id,
+        s.chemical_system,
+        r.method_id,
+        r.result_id
+    FROM (
+        SELECT *, CASE WHEN converged IS FALSE THEN 'relaxation not converged' END AS reason
+        FROM current_result
+        WHERE status = 'ok' AND energy IS NOT NULL
+    ) AS r
+    JOIN structure AS s USING (structure_id)
+    -- One order for both: those that are ranked come first, so that the first one is the best.
+    WINDOW of_formula AS (
+        -- A formula is of one system: with it here, a filter on it reaches the table.
+        PARTITION BY r.method_id, s.chemical_formula_reduced, s.chemical_system
+        ORDER BY r.reason NULLS FIRST, r.energy / s.nsites
+    )
+)
 SELECT
-    s.chemical_formula_reduced AS formula,
-    CASE WHEN r.reason IS NULL THEN rank() OVER of_formula END AS rank,
+    r.formula,
+    r.rank,
     f.space_group_symbol AS space_group,
-    s.nsites,
-    r.energy / s.nsites AS energy_per_atom,
-    r.energy / s.nsites - first_value(CASE WHEN r.reason IS NULL THEN r.energy / s.nsites END) OVER of_formula
-        AS energy_above_best,
+    r.nsites,
+    r.energy_per_atom,
+    r.energy_above_best,
     f.volume / f.nsites AS volume_per_atom,
     r.converged,
     r.reason,
     m.method,
-    s.structure_id,
+    r.structure_id,
     p.structure_id AS relaxed_id,
     f.space_group_it_number,
-    s.chemical_system,
+    r.chemical_system,
     r.method_id,
     r.result_id
-FROM (
-    SELECT *, CASE WHEN converged IS FALSE THEN 'relaxation not converged' END AS reason
-    FROM current_result
-    WHERE status = 'ok' AND energy IS NOT NULL
-) AS r
-JOIN structure AS s USING (structure_id)
+FROM ranked AS r
 JOIN method AS m USING (method_id)
 LEFT JOIN (SELECT result_id, structure_id FROM produced WHERE role = 'relaxed') AS p ON p.result_id = r.result_id
-JOIN structure AS f ON f.structure_id = coalesce(p.structure_id, s.structure_id)
--- One order for both: those that are ranked come first, so that the first one is the best.
-WINDOW of_formula AS (
-    -- A formula is of one system: with it here, a filter on it reaches the table.
-    PARTITION BY r.method_id, s.chemical_formula_reduced, s.chemical_system
-    ORDER BY r.reason NULLS FIRST, r.energy / s.nsites
-)
-ORDER BY formula, m.method, rank NULLS LAST, s.structure_id;
+JOIN structure AS f ON f.structure_id = coalesce(p.structure_id, r.structure_id)
+ORDER BY r.formula, m.method, r.rank NULLS LAST, r.structure_id;
 COMMENT ON VIEW ranking IS 'Lowest energy per atom first among structures of one formula, per method';
 COMMENT ON COLUMN ranking.formula IS 'Reduced formula';
 COMMENT ON COLUMN ranking.rank IS '1 for the lowest energy per atom of this formula by this method; NULL when not ranked';
