@@ -44,8 +44,7 @@ def _tried(place: Place, folder: Path) -> Iterator[Line]:
     cache, start, logs = str(cache_folder()), time.monotonic(), folder
     try:
         config = parsl_config.make_config(place.config, folder)
-        if Path(config.run_dir).name == folder.name:  # where settings say that workers see it
-            logs = Path(config.run_dir)
+        logs = parsl_config.logs_of(config, folder)
         with parsl_config.kernel(config, folder) as kernel:
             future = parsl_config.submit(kernel, answer, cache, str(logs))
             try:

@@ -38,6 +38,7 @@ __all__ = [
     "kernel",
     "left_behind",
     "loaded_kernel",
+    "logs_of",
     "make_config",
     "names",
     "news",
@@ -141,9 +142,14 @@ def workers_of(config: Any) -> int:
 
 
 def scratch_of(config: Any, folder: Path) -> Path:
-    """Where tasks may write, on a path that they see: beside our logs (folder, or where settings have put them)."""
+    """Where tasks may write, on a path that they see: beside our logs."""
+    return logs_of(config, folder).with_name("scratch")
+
+
+def logs_of(config: Any, folder: Path) -> Path:
+    """Where our logs are: in folder, or where settings have put a folder of that name, on a path that workers see."""
     logs = Path(config.run_dir)
-    return (logs if logs.name == folder.name else folder).with_name("scratch")
+    return logs if logs.name == folder.name else folder
 
 
 def is_ours(config: Any, folder: Path) -> bool:

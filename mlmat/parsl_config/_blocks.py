@@ -105,7 +105,7 @@ class SlurmBlocks(SlurmProvider):  # type: ignore[misc]
             return
         self._said.pop("controller", None)
         for job, resource in self.resources.items():
-            if not resource["status"].terminal and job in {*self.seen, *self._missed}:
+            if not resource["status"].terminal and (job in self.seen or job in self._missed):
                 self._update(self.seen.get(job, Job(job, self.name, "COMPLETED")), resource)
         # A job that ended long ago is not named any more, but one answer without it may be a busy controller's.
         self._missed = set(self.resources) - set(self.seen)

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -61,10 +61,18 @@ def ask(*command: str, text: str | None = None, timeout: float = PATIENCE) -> st
 
 
 def _done(*command: str, text: str | None, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
-    plain = {name: value for name, value in os.environ.items() if name not in habits()}
-    options: dict[str, Any] = {"capture_output": True, "text": True, "errors": "replace"}
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(_HABITS)}
     try:
-        done = subprocess.run(command, input=text, timeout=timeout, env=plain, check=False, **options)
+        done = subprocess.run(
+            command,
+            input=text,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            env=plain,
+            check=False,
+        )
     except FileNotFoundError as error:
         raise SchedulerError(f"{command[0]} is not on PATH; is this no host of the cluster?") from error
     except subprocess.TimeoutExpired as error:

@@ -167,9 +167,11 @@ def _check_options(options: tuple[str, ...], where: str) -> None:
 
 
 def _check_ports(ports: str, where: str) -> None:
-    if ports and not re.fullmatch(r"\d{4,5}-\d{4,5}", ports):
+    if not ports:
+        return
+    if not re.fullmatch(r"\d{4,5}-\d{4,5}", ports):
         raise UsageError(f"{where}: ports = {ports!r}: write the first and the last, as in 50000-50100")
-    first, last = (int(port) for port in (ports or "50000-50100").split("-"))
+    first, last = (int(port) for port in ports.split("-"))
     if not 1024 <= first <= last <= 65535:
         raise UsageError(f"{where}: ports = {ports!r}: they go from 1024 to 65535, the lower one first")
 

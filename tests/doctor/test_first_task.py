@@ -27,6 +27,13 @@ def config(folder):
 """
 
 
+def mine(folder: Path, init: str) -> Path:
+    """A user's configuration whose workers start with this line."""
+    config = folder / "mine.py"
+    config.write_text(FILE.format(init=init))
+    return config
+
+
 def doctor(folder: Path, config: object, *more: object) -> Result:
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     arguments = ["doctor", "--db", folder / "x.duckdb", "--config", config, *more]
@@ -58,9 +65,7 @@ def test_threads(tmp_path: Path) -> None:
 
 def test_an_environment_that_is_not_this_one(tmp_path: Path) -> None:
     python = with_other_version(tmp_path / "venv", "ase", "3.20.0")
-    config = tmp_path / "mine.py"
-    config.write_text(FILE.format(init=f'unset OMP_NUM_THREADS; export PATH={python.parent}:"$PATH"'))
-    done = doctor(tmp_path, config)
+    done = doctor(tmp_path, mine(tmp_path, f'unset OMP_NUM_THREADS; export PATH={python.parent}:"$PATH"'))
     assert done.exit_code == 1, done.output
     (wrong,) = [line for line in workers(done) if line.startswith("fail")]
     assert str(python.parent) in wrong
@@ -71,9 +76,7 @@ def test_an_environment_that_is_not_this_one(tmp_path: Path) -> None:
 
 @pytest.mark.faults
 def test_blocks_that_end_before_a_worker_answers(tmp_path: Path) -> None:
-    config = tmp_path / "mine.py"
-    config.write_text(FILE.format(init="echo 'module: command not found' >&2; exit 3"))
-    done = doctor(tmp_path, config, "--patience", 60)
+    done = doctor(tmp_path, mine(tmp_path, "echo 'module: command not found' >&2; exit 3"), "--patience", 60)
     assert done.exit_code == 1, done.output
     assert "blocks ended before a worker answered" in done.output
     assert "missing" in done.output
@@ -81,9 +84,7 @@ def test_blocks_that_end_before_a_worker_answers(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_does_not_come(tmp_path: Path) -> None:
-    config = tmp_path / "mine.py"
-    config.write_text(FILE.format(init="sleep 60"))
-    done = doctor(tmp_path, config, "--patience", 9)
+    done = doctor(tmp_path, mine(tmp_path, "sleep 60"), "--patience", 9)
     assert done.exit_code == 1, done.output
     assert "no worker answered within 9 s, although its block runs (the address it was given: 127.0.0.1)" in done.output
 

@@ -185,8 +185,7 @@ def test_a_job_has_ended_when_two_answers_lack_it(monkeypatch):
         return blocks.resources["7"]["status"].state.name
 
     blocks = SlurmBlocks("mlmat", 30, 60, launcher=SrunLauncher())
-    start = {"status": JobStatus(JobState.PENDING), "job_stdout_path": "", "job_stderr_path": ""}
-    blocks.resources["7"] = start
+    blocks.resources["7"] = {"status": JobStatus(JobState.PENDING), "job_stdout_path": "", "job_stderr_path": ""}
     assert state() == "PENDING"
     assert state("7") == "RUNNING"
     assert state("8") == "RUNNING"
