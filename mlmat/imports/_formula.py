@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from fractions import Fraction
-from math import isfinite, lcm
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
+from mlmat.formula import HEAVY, HYDRATE, LONGEST, WHOLE, integers, parts
 from mlmat.imports._given import Wrong
 from mlmat.structure import reduced_formula
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_TOKEN = re.compile(r"\s*(?:([A-Z][a-z]?)|([(\[{])|([)\]}]))\s*(\d+\.?\d*|\.\d+)?")
-_PAIRS = {")": "(", "]": "[", "}": "{"}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 #: A charge at the end of a formula: Li+, SO4 2-, [VO]2+, Fe+3.
 _CHARGE = re.compile(r"[+\-−⁺⁻]")
-#: A point that may be no decimal point: CuSO4.5H2O.
-_HYDRATE = re.compile(r"\.\d*\(?H2O")
 _ION = re.compile(r"([A-Z][a-z]?)(?:(\d+\.?\d*|\.\d+)?([+-]))?(?:,spin=[^,]*)?")
 #: Half a unit of the last digit of mean oxidation states, as pymatgen writes them (Fe2.67+), in e.
 _ROUNDED = 0.005
 #: Fewest and most atoms of an element in a cell.
 _FEWEST, _MOST = 1e-6, 1e6
-#: Longest formula, in characters; an amount that is as good as a whole number.
-_LONGEST, _WHOLE = 2_000, 1e-6
-_HEAVY = ("D", "T")
-#: Largest denominator of what counts as a simple fraction.
-_SIMPLE = 24
 
 Amounts = dict[str, float]
 
@@ -40,9 +31,9 @@ def amounts_of(given: Any, warnings: list[str]) -> Amounts:
     raw = _of_mapping(given) if isinstance(given, dict) else _of_text(given)
     found: Amounts = {}
     for symbol, amount in raw:
-        element = "H" if symbol in _HEAVY else _known(symbol)
+        element = "H" if symbol in HEAVY else _known(symbol)
         found[element] = found.get(element, 0.0) + amount
-    if any(symbol in _HEAVY for symbol, _ in raw):
+    if any(symbol in HEAVY for symbol, _ in raw):
         warnings.append("isotopes of hydrogen count as H")
     kept = {element: _whole(_bounded(element, amount)) for element, amount in sorted(found.items()) if amount > 0}
     if not kept:
@@ -65,7 +56,7 @@ def _bounded(element: str, amount: float) -> float:
 
 
 def _whole(amount: float) -> float:
-    return float(round(amount)) if abs(amount - round(amount)) < _WHOLE and round(amount) else amount
+    return float(round(amount)) if abs(amount - round(amount)) < WHOLE and round(amount) else amount
 
 
 def _of_mapping(given: dict[Any, Any]) -> list[tuple[str, float]]:
@@ -82,7 +73,7 @@ def _of_mapping(given: dict[Any, Any]) -> list[tuple[str, float]]:
         if ion[3]:
             charge += n * float(ion[2] or 1) * (-1 if ion[3] == "-" else 1)
             rounded += n if "." in (ion[2] or "") else 0.0
-    if abs(charge) > _WHOLE + _ROUNDED * rounded:
+    if abs(charge) > WHOLE + _ROUNDED * rounded:
         raise Wrong(f"its composition has a charge of {charge:+g} e")
     return found
 
@@ -93,36 +84,16 @@ def _of_text(given: Any) -> list[tuple[str, float]]:
     if not isinstance(given, str):
         raise Wrong(f"its formula is not a text: {given!s:.40}")
     text = unicodedata.normalize("NFKC", given).strip()
-    if len(text) > _LONGEST:
-        raise Wrong(f"its formula is longer than {_LONGEST} characters")
-    if _HYDRATE.search(text):
+    if len(text) > LONGEST:
+        raise Wrong(f"its formula is longer than {LONGEST} characters")
+    if HYDRATE.search(text):
         raise Wrong(f"a hydrate? write all its atoms without a point: {given:.80}")
     if _CHARGE.search(text):
         raise Wrong(f"its formula has a charge: {given:.80}")
-    return _parsed(text, given)
-
-
-def _parsed(text: str, given: str) -> list[tuple[str, float]]:
-    stack: list[tuple[str, list[tuple[str, float]]]] = [("", [])]
-    at = 0
-    while at < len(text):
-        token = _TOKEN.match(text, at)
-        if token is None or (token[2] and token[4]):
-            raise Wrong(f"not a formula: {given:.80}")
-        times = float(token[4]) if token[4] else 1.0
-        if token[1]:
-            stack[-1][1].append((token[1], times))
-        elif token[2]:
-            stack.append((token[2], []))
-        elif stack[-1][0] != _PAIRS[token[3]]:
-            raise Wrong(f"its brackets do not match: {given:.80}")
-        else:
-            inner = stack.pop()[1]
-            stack[-1][1].extend((symbol, times * amount) for symbol, amount in inner)
-        at = token.end()
-    if len(stack) > 1:
-        raise Wrong(f"its brackets do not match: {given:.80}")
-    return stack[0][1]
+    try:
+        return parts(text)
+    except ValueError as error:
+        raise Wrong(f"{error}: {given:.80}") from None
 
 
 def number(value: Any, name: str) -> float:
@@ -142,11 +113,8 @@ def number(value: Any, name: str) -> float:
 
 def reduced(amounts: Mapping[str, float]) -> str:
     """OPTIMADE's reduced formula, in alphabetical order; amounts that are no simple fractions stay as they are."""
-    simple = {element: Fraction(amount).limit_denominator(_SIMPLE) for element, amount in amounts.items()}
-    if any(abs(simple[element] - amount) > _WHOLE or not simple[element] for element, amount in amounts.items()):
-        return written(amounts)
-    times = lcm(*(fraction.denominator for fraction in simple.values()))
-    return reduced_formula({element: int(fraction * times) for element, fraction in simple.items()})
+    counts = integers(amounts)
+    return reduced_formula(counts) if counts else written(amounts)
 
 
 def written(amounts: Mapping[str, float]) -> str:
