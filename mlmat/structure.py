@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmat.formula import pretty
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -185,6 +187,7 @@ def to_row(atoms: Atoms) -> dict[str, Any]:
     number, symbol = _space_group(atoms, fract, signed) or (None, None)
     return {
         "structure_id": _identity(atoms, atoms.cell.array, fract, signed),
+        "formula": pretty(amounts),
         "chemical_formula_reduced": reduced_formula(amounts),
         "chemical_formula_anonymous": anonymous_formula(amounts),
         "chemical_system": "-".join(amounts),

@@ -28,9 +28,9 @@ CREATE TABLE run (
     platform VARCHAR,
     versions MAP(VARCHAR, VARCHAR)
 );
-COMMENT ON TABLE run IS 'One call of a command that wrote: ingest, screen, import-results, sql --write; or one ase.db connection that did';
+COMMENT ON TABLE run IS 'One call of a command that wrote: ingest, screen, import-results, correct, exclude, include, forget, sql --write; or one ase.db connection that did';
 COMMENT ON COLUMN run.run_id IS 'Identity, UUIDv7: sorts by time';
-COMMENT ON COLUMN run.command IS 'ingest, screen, import-results, sql (--write) or asedb';
+COMMENT ON COLUMN run.command IS 'ingest, screen, import-results, correct, exclude, include, forget, sql (--write) or asedb';
 COMMENT ON COLUMN run.arguments IS 'The command line as given, or the statement of sql --write';
 COMMENT ON COLUMN run.method_id IS 'Method of a screen or an import';
 COMMENT ON COLUMN run.parsl_config IS 'Name of the parsl configuration, and its text when it is a file';
@@ -55,7 +55,14 @@ CREATE TABLE method (
     model_name VARCHAR,
     model_sha256 VARCHAR,
     dtype VARCHAR,
-    created_at TIMESTAMPTZ NOT NULL DEFAULT current_timestamp
+    created_at TIMESTAMPTZ NOT NULL DEFAULT current_timestamp,
+    scheme VARCHAR,
+    functional VARCHAR,
+    hubbard_u VARCHAR,
+    corrections VARCHAR,
+    dispersion VARCHAR,
+    trained_on VARCHAR,
+    derived_from VARCHAR
 );
 COMMENT ON TABLE method IS 'A runner with its version, settings and weights: what makes two results comparable';
 COMMENT ON COLUMN method.method_id IS 'Hash of runner, version, settings, model_sha256 and dtype';
@@ -67,6 +74,13 @@ COMMENT ON COLUMN method.model_name IS 'Name of the model; two files of one name
 COMMENT ON COLUMN method.model_sha256 IS 'SHA-256 of the weights';
 COMMENT ON COLUMN method.dtype IS 'Floating-point type of the computation';
 COMMENT ON COLUMN method.created_at IS 'First use in this store';
+COMMENT ON COLUMN method.scheme IS 'Energy scheme: what makes energies comparable (functional, +U, corrections); NULL: not known';
+COMMENT ON COLUMN method.functional IS 'Functional of the scheme; of a model, of the data it learned';
+COMMENT ON COLUMN method.hubbard_u IS 'U values and pseudopotentials of the scheme, or the data set that settles them';
+COMMENT ON COLUMN method.corrections IS 'Corrections that the energies hold; none: raw energies; NULL: not known';
+COMMENT ON COLUMN method.dispersion IS 'Dispersion correction that the energies hold; none: without one; NULL: not known';
+COMMENT ON COLUMN method.trained_on IS 'Data or teacher that a model learned from: methods that share it are no independent witnesses';
+COMMENT ON COLUMN method.derived_from IS 'Method whose results this one corrects (mlmat correct); NULL where it has results of its own';
 
 CREATE TABLE source (
     source_id UUID NOT NULL,
@@ -137,7 +151,11 @@ CREATE TABLE structure (
     dimension_types UTINYINT[3] NOT NULL,
     initial_magnetic_moments DOUBLE[],
     initial_charges DOUBLE[],
-    id BIGINT DEFAULT nextval('ase_id')
+    id BIGINT DEFAULT nextval('ase_id'),
+    formula VARCHAR,
+    charge DOUBLE,
+    spin_multiplicity INTEGER,
+    implausible VARCHAR
 );
 COMMENT ON TABLE structure IS 'One distinct ordered crystal, from a file or from a runner';
 COMMENT ON COLUMN structure.structure_id IS 'Content id: equal for equal crystals in one setting, whatever atom order and orientation';
@@ -160,6 +178,10 @@ COMMENT ON COLUMN structure.dimension_types IS '1 where periodic, 0 where not, s
 COMMENT ON COLUMN structure.initial_magnetic_moments IS 'Initial magnetic moments in µB, shape (nsites,) or flattened (nsites, 3); NULL when all are zero';
 COMMENT ON COLUMN structure.initial_charges IS 'Initial charges in e, shape (nsites,); NULL when all are zero';
 COMMENT ON COLUMN structure.id IS 'Number of its row in the ase.db face';
+COMMENT ON COLUMN structure.formula IS 'Reduced formula, elements in order of electronegativity, as pymatgen prints it';
+COMMENT ON COLUMN structure.charge IS 'Total charge in e, where the file says one; NULL: none was said';
+COMMENT ON COLUMN structure.spin_multiplicity IS 'Spin multiplicity 2S+1, where the file says one; NULL: none was said';
+COMMENT ON COLUMN structure.implausible IS 'Why no real crystal looks like this (distances, volume per atom); NULL where nothing speaks against it';
 
 CREATE TABLE result (
     result_id UUID NOT NULL,
@@ -180,7 +202,9 @@ CREATE TABLE result (
     finished_at TIMESTAMPTZ NOT NULL,
     seconds DOUBLE,
     source_id UUID,
-    correction DOUBLE
+    correction DOUBLE,
+    superseded VARCHAR,
+    suspect VARCHAR
 );
 COMMENT ON TABLE result IS 'One attempt on one structure by one method; append-only, the view current_result tells which one counts';
 COMMENT ON COLUMN result.result_id IS 'Identity, UUIDv7: sorts by time';
@@ -202,6 +226,8 @@ COMMENT ON COLUMN result.finished_at IS 'When it was finished';
 COMMENT ON COLUMN result.seconds IS 'Wall time in s; in a batch, its share of the batch';
 COMMENT ON COLUMN result.source_id IS 'Block of the file that an imported result came with; NULL for those of runners';
 COMMENT ON COLUMN result.correction IS 'Part of energy that is a correction, in eV per cell; NULL where there is none';
+COMMENT ON COLUMN result.superseded IS 'Why this result counts no more, whatever came after it; NULL where it may count';
+COMMENT ON COLUMN result.suspect IS 'Why its numbers are not believed: it competes in no hull and no ranking; NULL where nothing speaks against it';
 
 CREATE TABLE produced (
     structure_id VARCHAR NOT NULL,
@@ -305,7 +331,8 @@ CREATE TABLE entry (
     amounts DOUBLE[] NOT NULL,
     nsites DOUBLE NOT NULL,
     chemical_formula_reduced VARCHAR NOT NULL,
-    chemical_system VARCHAR NOT NULL
+    chemical_system VARCHAR NOT NULL,
+    formula VARCHAR
 );
 COMMENT ON TABLE entry IS 'Compositions of imported results: the cell that their energy is of';
 COMMENT ON COLUMN entry.result_id IS 'The result it belongs to';
@@ -314,6 +341,7 @@ COMMENT ON COLUMN entry.amounts IS 'Atoms of each element in the cell, in the sa
 COMMENT ON COLUMN entry.nsites IS 'Atoms in the cell';
 COMMENT ON COLUMN entry.chemical_formula_reduced IS 'Reduced formula, elements in alphabetical order (OPTIMADE); as it is where amounts are no simple fractions';
 COMMENT ON COLUMN entry.chemical_system IS 'Elements in alphabetical order, joined by -';
+COMMENT ON COLUMN entry.formula IS 'Reduced formula, elements in order of electronegativity, as pymatgen prints it';
 
 CREATE TABLE import_row (
     method_id VARCHAR NOT NULL,
@@ -330,7 +358,8 @@ CREATE TABLE import_row (
     file_sha256 VARCHAR NOT NULL,
     row_sha256 VARCHAR NOT NULL,
     current BOOLEAN NOT NULL,
-    run_id UUID NOT NULL
+    run_id UUID NOT NULL,
+    scheme VARCHAR
 );
 COMMENT ON TABLE import_row IS 'The ledger of import-results: one row of one file, what became of it, and why';
 COMMENT ON COLUMN import_row.method_id IS 'The method that its results belong to';
@@ -348,6 +377,7 @@ COMMENT ON COLUMN import_row.file_sha256 IS 'SHA-256 of the file';
 COMMENT ON COLUMN import_row.row_sha256 IS 'SHA-256 of what the row says: another one replaces the result';
 COMMENT ON COLUMN import_row.current IS 'False once another row has replaced it, or the file was imported again and has it no more';
 COMMENT ON COLUMN import_row.run_id IS 'The latest import that met this row';
+COMMENT ON COLUMN import_row.scheme IS 'Energy scheme that the row says; NULL where it says none';
 
 CREATE TABLE hull_row (
     result_id UUID NOT NULL,
@@ -356,7 +386,8 @@ CREATE TABLE hull_row (
     e_above_hull DOUBLE,
     decomposition VARCHAR,
     products STRUCT(id VARCHAR, formula VARCHAR, amount DOUBLE)[],
-    reason VARCHAR
+    reason VARCHAR,
+    e_decomposition DOUBLE
 );
 COMMENT ON TABLE hull_row IS 'Energies above the hull as they were computed last; the view hull shows those that still hold';
 COMMENT ON COLUMN hull_row.result_id IS 'The result whose phase it is';
@@ -366,6 +397,7 @@ COMMENT ON COLUMN hull_row.e_above_hull IS 'Energy above the hull in eV/atom; 0 
 COMMENT ON COLUMN hull_row.decomposition IS 'Stable phases that it decomposes into, with their fractions of the atoms';
 COMMENT ON COLUMN hull_row.products IS 'The same, one each: id (external id, else structure), reduced formula, fraction of the atoms';
 COMMENT ON COLUMN hull_row.reason IS 'Why there is no number';
+COMMENT ON COLUMN hull_row.e_decomposition IS 'Energy in eV/atom above the hull of all phases of other compositions: below 0 for what is stable; NULL for elements';
 
 CREATE TABLE hull_system (
     method_id VARCHAR NOT NULL,
@@ -381,13 +413,15 @@ CREATE TABLE mixture (
     method_id VARCHAR NOT NULL,
     method VARCHAR NOT NULL,
     place INTEGER NOT NULL,
-    member_id VARCHAR NOT NULL
+    member_id VARCHAR NOT NULL,
+    different_schemes BOOLEAN DEFAULT false
 );
 COMMENT ON TABLE mixture IS 'Methods that somebody asked to see in one hull (mlmat mix): a row for each';
 COMMENT ON COLUMN mixture.method_id IS 'Id of the mixture, which formation_energy, hull and candidates show as a method';
 COMMENT ON COLUMN mixture.method IS 'Its name';
 COMMENT ON COLUMN mixture.place IS 'From 1: of a structure that several of its methods have computed, the first one counts';
 COMMENT ON COLUMN mixture.member_id IS 'A method of it';
+COMMENT ON COLUMN mixture.different_schemes IS 'Whether somebody insisted on mixing different energy schemes (mlmat mix --different-schemes)';
 
 CREATE TABLE same_crystal (
     structure_id VARCHAR NOT NULL,
@@ -406,3 +440,71 @@ CREATE TABLE repeated (
 COMMENT ON TABLE repeated IS 'What a method has several results of: only there does current_result have to compare them';
 COMMENT ON COLUMN repeated.method_id IS 'The method';
 COMMENT ON COLUMN repeated.item IS 'The structure, or the external id where there is none';
+
+CREATE TABLE expected_error (
+    method_id VARCHAR NOT NULL,
+    quantity VARCHAR NOT NULL,
+    class VARCHAR NOT NULL,
+    error DOUBLE NOT NULL,
+    structures INTEGER,
+    source VARCHAR
+);
+COMMENT ON TABLE expected_error IS 'Mean absolute errors of a method against DFT of its energy scheme, as they were measured or given';
+COMMENT ON COLUMN expected_error.method_id IS 'The method';
+COMMENT ON COLUMN expected_error.quantity IS 'Column that the error is of: formation_energy_per_atom or e_above_hull';
+COMMENT ON COLUMN expected_error.class IS 'Compounds that it was measured on: all, or a class of them, such as oxide, intermetallic, f-element';
+COMMENT ON COLUMN expected_error.error IS 'Mean absolute error in eV/atom';
+COMMENT ON COLUMN expected_error.structures IS 'Structures that it was measured on; NULL where the user gave it';
+COMMENT ON COLUMN expected_error.source IS 'Against what, and who says so';
+
+CREATE TABLE unfit_element (
+    method_id VARCHAR NOT NULL,
+    element VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL
+);
+COMMENT ON TABLE unfit_element IS 'Elements that a method cannot do: its results with them are suspect';
+COMMENT ON COLUMN unfit_element.method_id IS 'The method';
+COMMENT ON COLUMN unfit_element.element IS 'Symbol of the element';
+COMMENT ON COLUMN unfit_element.reason IS 'What is wrong with it';
+
+CREATE TABLE reference_polymorph (
+    structure_id VARCHAR NOT NULL,
+    element VARCHAR NOT NULL
+);
+COMMENT ON TABLE reference_polymorph IS 'Crystals of the elements that ship with mlmat: what a reference is checked against';
+COMMENT ON COLUMN reference_polymorph.structure_id IS 'The structure';
+COMMENT ON COLUMN reference_polymorph.element IS 'Symbol of the element';
+
+CREATE TABLE corrected (
+    method_id VARCHAR NOT NULL,
+    result_id UUID NOT NULL,
+    correction DOUBLE,
+    reason VARCHAR
+);
+COMMENT ON TABLE corrected IS 'Results of derived methods: what is added to a raw result (mlmat correct)';
+COMMENT ON COLUMN corrected.method_id IS 'The derived method';
+COMMENT ON COLUMN corrected.result_id IS 'The raw result';
+COMMENT ON COLUMN corrected.correction IS 'Energy that is added, in eV per cell; NULL where it cannot be corrected';
+COMMENT ON COLUMN corrected.reason IS 'Why it cannot be corrected';
+
+CREATE TABLE exclusion (
+    exclusion_id UUID NOT NULL,
+    kind VARCHAR NOT NULL,
+    item VARCHAR NOT NULL,
+    why VARCHAR NOT NULL,
+    user_name VARCHAR,
+    host VARCHAR,
+    excluded_at TIMESTAMPTZ NOT NULL,
+    included_at TIMESTAMPTZ,
+    included_by VARCHAR
+);
+COMMENT ON TABLE exclusion IS 'Structures, results and sources that somebody took out of hulls, rankings, reports and exports (mlmat exclude)';
+COMMENT ON COLUMN exclusion.exclusion_id IS 'Identity, UUIDv7: sorts by time';
+COMMENT ON COLUMN exclusion.kind IS 'structure, result or source';
+COMMENT ON COLUMN exclusion.item IS 'Id of the structure, result or source';
+COMMENT ON COLUMN exclusion.why IS 'Why, as it was given';
+COMMENT ON COLUMN exclusion.user_name IS 'Login name of who excluded it';
+COMMENT ON COLUMN exclusion.host IS 'Host that it was done on';
+COMMENT ON COLUMN exclusion.excluded_at IS 'When';
+COMMENT ON COLUMN exclusion.included_at IS 'When it was included again; NULL while it is excluded';
+COMMENT ON COLUMN exclusion.included_by IS 'Login name of who included it again';

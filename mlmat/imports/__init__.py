@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat import provenance
 from mlmat.errors import MlmatError, ReadError, UsageError
+from mlmat.formula import pretty
 from mlmat.imports import _formula
 from mlmat.imports._formats import format_for, formats
 from mlmat.imports._given import Unused, Wrong
@@ -192,6 +193,7 @@ class _Work:
         """Give a row its key and hash; one that comes twice in a file is told by its reason."""
         if row["outcome"] == "imported":
             row |= {"elements": list(row["amounts"]), "nsites": sum(row["amounts"].values()),
+                    "formula": pretty(row["amounts"]),
                     "chemical_formula_reduced": _formula.reduced(row["amounts"]),
                     "chemical_system": "-".join(row["amounts"])}  # fmt: skip
             row["external_id"] = row["external_id"] or self._made_id(row["place"])

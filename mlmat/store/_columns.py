@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 TABLES = frozenset(
     {"source", "structure", "method", "run", "result", "produced", "ase_row", "ase_metadata"}
     | {"entry", "import_row", "hull_row", "hull_system", "mixture", "repeated", "same_crystal"}
+    | {"expected_error", "unfit_element", "reference_polymorph", "corrected", "exclusion"}
 )
 #: Names that a runner cannot have: its view would hide one of ours, or of the reductions to come.
 RESERVED = TABLES | {
@@ -214,7 +215,7 @@ def has_view(con: duckdb.DuckDBPyConnection, name: str) -> bool:
 
 _VIEW_COLUMNS = {
     "structure_id": "r.structure_id",
-    "formula": "s.chemical_formula_reduced",
+    "formula": "s.formula",
     "space_group": "s.space_group_symbol",
     "nsites": "s.nsites",
     "energy": "r.energy",
@@ -229,7 +230,7 @@ _VIEW_TAIL = {
 }
 _VIEW_COMMENTS = {
     "structure_id": "The structure handed in",
-    "formula": "Reduced formula",
+    "formula": "Reduced formula, elements in order of electronegativity",
     "space_group": "Hermann-Mauguin symbol of the structure handed in",
     "energy_per_atom": "Energy per atom in eV",
 }

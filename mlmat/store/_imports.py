@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: What the ledger takes of a row, and the tables of results and compositions; other columns are given here.
 _LEDGER = ("method_id", "path", "place", "external_id", "outcome", "reason", "warnings", "chemical_formula",
            "structure_id", "result_id", "parser", "file_sha256", "row_sha256", "run_id")  # fmt: skip
-_ENTRY = ("elements", "amounts", "nsites", "chemical_formula_reduced", "chemical_system")
+_ENTRY = ("elements", "amounts", "nsites", "formula", "chemical_formula_reduced", "chemical_system")
 _RESULT = ("result_id", "structure_id", "external_id", "method_id", "run_id", "energy", "correction")
 
 

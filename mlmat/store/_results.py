@@ -98,7 +98,8 @@ def pending(
         if of
         else f"SELECT structure_id FROM source WHERE current AND outcome IN ({outcomes(include_flagged)})"
     )
-    done = "SELECT structure_id FROM result WHERE method_id = $method" + (" AND status = 'ok'" if retry_failed else "")
+    done = "SELECT structure_id FROM result WHERE method_id = $method AND superseded IS NULL"
+    done += " AND status = 'ok'" if retry_failed else ""
     left = f"ANTI JOIN ({done}) AS done USING (structure_id)"
     if of or not _all_from_files(con):
         left = f"SEMI JOIN (SELECT structure_id FROM ({origin}) AS origin {left}) AS origin USING (structure_id)"

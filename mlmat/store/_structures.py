@@ -260,7 +260,7 @@ def condition(where: str | None) -> str:
         return ""
     return (
         "WHERE structure_id IN (SELECT structure.structure_id FROM (SELECT *, "
-        "chemical_formula_reduced AS formula, space_group_symbol AS space_group FROM structure) AS structure "
+        "space_group_symbol AS space_group FROM structure) AS structure "
         "LEFT JOIN (SELECT * EXCLUDE (structure_id), structure_id AS source_structure_id FROM source WHERE current) "
         f"AS source ON source.source_structure_id = structure.structure_id WHERE ({where}\n))"
     )

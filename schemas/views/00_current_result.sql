@@ -1,5 +1,6 @@
 -- The result that counts for each structure (and external id) and method: the latest ok one, else the latest failure.
--- What came with a file counts while the file has it; what was imported, until its id gets another one.
+-- What came with a file counts while the file has it; what was imported, until its id gets another one. What a later
+-- version found to be wrong (superseded) counts no more.
 CREATE OR REPLACE VIEW current_result AS
 WITH gone AS (SELECT source_id FROM source WHERE NOT current),
 replaced AS (
@@ -11,6 +12,7 @@ SELECT r.*
 FROM result AS r
 ANTI JOIN repeated AS p ON p.method_id = r.method_id AND p.item = coalesce(r.structure_id, r.external_id)
 WHERE (r.source_id IS NULL OR r.source_id NOT IN (FROM gone)) AND r.result_id NOT IN (FROM replaced)
+    AND r.superseded IS NULL
 UNION ALL
 SELECT * EXCLUDE (place)
 FROM (
@@ -26,6 +28,7 @@ FROM (
     SEMI JOIN repeated AS p ON p.method_id = r.method_id AND p.item = coalesce(r.structure_id, r.external_id)
     ANTI JOIN gone USING (source_id)
     ANTI JOIN replaced USING (result_id)
+    WHERE r.superseded IS NULL
 )
 WHERE place = 1;
 COMMENT ON VIEW current_result IS 'The result that counts for each structure and method: the latest ok one, else the latest failure';

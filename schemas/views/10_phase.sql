@@ -3,20 +3,20 @@
 -- where somebody asked for one, is a method here with the results of all of them.
 CREATE OR REPLACE VIEW phase AS
 WITH valued AS NOT MATERIALIZED (
-    SELECT
-        r.result_id, r.structure_id, r.external_id, r.energy, r.converged,
-        r.method_id, m.method, m.method AS energy_method, 0 AS place
-    FROM current_result AS r
-    JOIN method AS m USING (method_id)
-    WHERE r.status = 'ok' AND r.energy IS NOT NULL
+    SELECT v.*, v.method_id AS energy_method_id, v.method AS energy_method, 0 AS place
+    FROM energies AS v
     UNION ALL
     SELECT
-        r.result_id, r.structure_id, r.external_id, r.energy, r.converged,
-        x.method_id, x.method, m.method, x.place
-    FROM current_result AS r
-    JOIN mixture AS x ON x.member_id = r.method_id
-    JOIN method AS m ON m.method_id = r.method_id
-    WHERE r.status = 'ok' AND r.energy IS NOT NULL
+        v.* REPLACE (
+            x.method_id AS method_id,
+            x.method AS method,
+            CASE WHEN x.different_schemes THEN 'different schemes' ELSE v.scheme END AS scheme
+        ),
+        v.method_id,
+        v.method,
+        x.place
+    FROM energies AS v
+    JOIN mixture AS x ON x.member_id = v.method_id
 ),
 -- In two parts, with plain columns in both: a filter on them then reaches the tables.
 composed AS NOT MATERIALIZED (
@@ -25,7 +25,8 @@ composed AS NOT MATERIALIZED (
         s.elements,
         list_transform(s.elements_ratios, lambda x: round(x * s.nsites)) AS amounts,
         s.nsites::DOUBLE AS nsites,
-        s.chemical_formula_reduced AS formula,
+        s.formula,
+        s.chemical_formula_reduced,
         s.chemical_system,
         list_sum(s.dimension_types::INTEGER[]) AS periods,
         NULL AS entry_id
@@ -34,7 +35,8 @@ composed AS NOT MATERIALIZED (
     ANTI JOIN entry USING (result_id)
     UNION ALL
     SELECT
-        v.*, e.elements, e.amounts, e.nsites, e.chemical_formula_reduced, e.chemical_system, s.periods, v.external_id
+        v.*, e.elements, e.amounts, e.nsites, e.formula, e.chemical_formula_reduced, e.chemical_system, s.periods,
+        v.external_id
     FROM valued AS v
     JOIN entry AS e USING (result_id)
     -- Summed below the join: DuckDB 2.0.0 takes what an outer join leaves of an array for a list of any length.
@@ -42,15 +44,35 @@ composed AS NOT MATERIALIZED (
         SELECT structure_id, list_sum(dimension_types::INTEGER[]) AS periods FROM structure
     ) AS s USING (structure_id)
 ),
+doubted AS NOT MATERIALIZED (
+    SELECT
+        c.* REPLACE (
+            coalesce(
+                c.suspect,
+                list_filter(c.unfit, lambda x: list_contains(c.elements, x.element))[1].reason,
+                CASE WHEN c.energy / c.nsites < f.energy_per_atom - f.tolerance THEN
+                    printf(
+                        '%.3f eV/atom below the lowest crystal of %s that ships with mlmat: more than %.2f eV/atom',
+                        f.energy_per_atom - c.energy / c.nsites, f.element, f.tolerance
+                    )
+                END
+            ) AS suspect
+        )
+    FROM composed AS c
+    LEFT JOIN reference_floor AS f ON f.method_id = c.energy_method_id AND f.element = c.chemical_system
+),
 judged AS NOT MATERIALIZED (
     SELECT
         *,
         CASE
+            WHEN excluded IS NOT NULL THEN excluded
+            WHEN suspect IS NOT NULL THEN 'suspect: ' || suspect
+            WHEN uncorrected IS NOT NULL THEN uncorrected
             WHEN NOT isfinite(energy) THEN 'energy is not a number'
             WHEN converged IS FALSE THEN 'relaxation not converged'
             WHEN periods < 3 THEN 'not periodic in three directions'
         END AS reason
-    FROM composed
+    FROM doubted
 )
 SELECT
     result_id,
@@ -58,17 +80,22 @@ SELECT
     external_id,
     method_id,
     method,
+    scheme,
     formula,
+    chemical_formula_reduced,
     chemical_system,
     elements,
     amounts,
     nsites,
     energy,
+    correction,
     energy / nsites AS energy_per_atom,
     energy_method,
     converged,
     reason IS NULL AS competes,
-    reason
+    reason,
+    suspect,
+    excluded IS NOT NULL AS excluded
 FROM (
     FROM judged WHERE place = 0
     UNION ALL
@@ -88,13 +115,17 @@ FROM (
 );
 COMMENT ON VIEW phase IS 'What may compete in a hull: every current result with an energy and a composition';
 COMMENT ON COLUMN phase.method IS 'Method; phases of different methods compete in a mixture only (mlmat mix)';
-COMMENT ON COLUMN phase.formula IS 'Reduced formula, elements in alphabetical order';
+COMMENT ON COLUMN phase.scheme IS 'Energy scheme of the energy; NULL: not known; different schemes: a mixture that was insisted on';
+COMMENT ON COLUMN phase.formula IS 'Reduced formula, elements in order of electronegativity';
 COMMENT ON COLUMN phase.chemical_system IS 'Elements in alphabetical order, joined by -';
 COMMENT ON COLUMN phase.elements IS 'Elements in alphabetical order';
 COMMENT ON COLUMN phase.amounts IS 'Atoms of each element in the cell, in the order of elements';
 COMMENT ON COLUMN phase.nsites IS 'Atoms in the cell';
 COMMENT ON COLUMN phase.energy IS 'Total energy of the cell in eV, with its correction';
+COMMENT ON COLUMN phase.correction IS 'Part of energy that is a correction, in eV per cell; NULL where there is none';
 COMMENT ON COLUMN phase.energy_per_atom IS 'Energy per atom in eV';
 COMMENT ON COLUMN phase.energy_method IS 'Method of the energy: another one than method in a mixture only (mlmat mix)';
-COMMENT ON COLUMN phase.competes IS 'Whether it takes part in hulls';
+COMMENT ON COLUMN phase.competes IS 'Whether it takes part in hulls, as far as the phase itself tells; formation_energy has the last word';
 COMMENT ON COLUMN phase.reason IS 'Why it does not';
+COMMENT ON COLUMN phase.suspect IS 'Why its energy is not believed; NULL where nothing speaks against it';
+COMMENT ON COLUMN phase.excluded IS 'Whether somebody took it out (mlmat exclude)';

@@ -10,7 +10,7 @@ WITH own AS (
         count(*) AS phases,
         count(*) FILTER (competes) AS competing,
         coalesce(bit_xor(hash(result_id, energy, amounts)) FILTER (competes), 0) AS mark
-    FROM phase
+    FROM formation_energy
     GROUP BY method_id, chemical_system
 ),
 inside AS (
@@ -35,7 +35,7 @@ met AS (
         i.method_id,
         i.chemical_system,
         sum(s.competing)::INTEGER AS competing_phases,
-        '1:' || sum(s.competing) || ':' || bit_xor(s.mark) AS fingerprint,
+        '2:' || sum(s.competing) || ':' || bit_xor(s.mark) AS fingerprint,
         coalesce(list(s.chemical_system) FILTER (len(s.elements) = 1 AND s.competing > 0), []) AS end_members
     FROM inside AS i
     JOIN own AS s ON s.method_id = i.method_id AND s.chemical_system = i.subsystem

@@ -31,6 +31,7 @@ SELECT
     space_group_symbol AS space_group,
     e_above_hull,
     formation_energy_per_atom,
+    e_decomposition,
     decomposition,
     nsites,
     volume_per_atom,
@@ -40,21 +41,24 @@ SELECT
     competing_phases,
     reason,
     method,
+    scheme,
     energy_method,
+    reference_check,
     structure_id,
     external_id,
     relaxed_id,
     crystal_id,
     hidden,
     space_group_it_number,
+    chemical_formula_reduced,
     method_id,
     result_id
 FROM best
-WHERE place = 1
+WHERE place = 1 AND NOT excluded
 ORDER BY method, rank NULLS LAST, formation_energy_per_atom NULLS LAST, formula, result_id;
 COMMENT ON VIEW candidates IS 'Lowest energy above hull first, each crystal once, per method';
 COMMENT ON COLUMN candidates.rank IS '1 for the lowest energy above hull by this method; NULL when there is none';
-COMMENT ON COLUMN candidates.formula IS 'Reduced formula, elements in alphabetical order';
+COMMENT ON COLUMN candidates.formula IS 'Reduced formula, elements in order of electronegativity';
 COMMENT ON COLUMN candidates.space_group IS 'Hermann-Mauguin symbol, of the relaxed structure where there is one';
 COMMENT ON COLUMN candidates.space_group_it_number IS 'Number of that space group';
 COMMENT ON COLUMN candidates.e_above_hull IS 'Energy above the hull in eV/atom, 0 for stable phases; NULL where reason says why';
@@ -73,3 +77,6 @@ COMMENT ON COLUMN candidates.structure_id IS 'The structure handed in; NULL for 
 COMMENT ON COLUMN candidates.relaxed_id IS 'The relaxed structure, which the energy belongs to; NULL for single points';
 COMMENT ON COLUMN candidates.crystal_id IS 'The structure that stands for this crystal, see crystals';
 COMMENT ON COLUMN candidates.hidden IS 'Results of the same crystal that are not shown';
+COMMENT ON COLUMN candidates.e_decomposition IS 'Energy in eV/atom above the hull of all phases of other compositions: below 0 for what is stable; NULL for elements';
+COMMENT ON COLUMN candidates.scheme IS 'Energy scheme of the hull; NULL: not known; different schemes: a mixture that was insisted on';
+COMMENT ON COLUMN candidates.reference_check IS 'References that could not be checked: their method has no crystal of the element that ships with mlmat; NULL where all were';

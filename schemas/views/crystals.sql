@@ -2,7 +2,7 @@
 -- atoms, within the tolerance. mlmat reduce crystals compares those that have not been compared.
 CREATE OR REPLACE VIEW crystals AS
 SELECT
-    s.chemical_formula_reduced AS formula,
+    s.formula,
     count(*) OVER (PARTITION BY c.crystal_id) AS structures,
     s.space_group_symbol AS space_group,
     s.nsites,
@@ -24,7 +24,7 @@ LEFT JOIN (
 QUALIFY structures > 1
 ORDER BY formula, crystal_id, s.id;
 COMMENT ON VIEW crystals IS 'Structures that are one crystal in another setting, origin, supercell or order of atoms';
-COMMENT ON COLUMN crystals.formula IS 'Reduced formula';
+COMMENT ON COLUMN crystals.formula IS 'Reduced formula, elements in order of electronegativity';
 COMMENT ON COLUMN crystals.structures IS 'Structures that are this crystal';
 COMMENT ON COLUMN crystals.space_group IS 'Hermann-Mauguin symbol';
 COMMENT ON COLUMN crystals.nsites IS 'Atoms in the cell';

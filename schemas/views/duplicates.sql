@@ -1,7 +1,7 @@
 -- Blocks that describe a structure some other block gave first.
 CREATE OR REPLACE VIEW duplicates AS
 SELECT
-    s.chemical_formula_reduced AS formula,
+    s.formula,
     d.path,
     d.member,
     d.block,
@@ -24,6 +24,6 @@ COMMENT ON VIEW duplicates IS 'Blocks that describe a structure that another blo
 COMMENT ON COLUMN duplicates.path IS 'File of the duplicate';
 COMMENT ON COLUMN duplicates.first_path IS 'File that gave the structure';
 COMMENT ON COLUMN duplicates.same_file_content IS 'Whether both files are equal byte for byte';
-COMMENT ON COLUMN duplicates.formula IS 'Reduced formula';
+COMMENT ON COLUMN duplicates.formula IS 'Reduced formula, elements in order of electronegativity';
 COMMENT ON COLUMN duplicates.first_member IS 'Member, when that file is an archive';
 COMMENT ON COLUMN duplicates.first_block IS 'Data block that gave the structure';

@@ -1,7 +1,7 @@
 -- Structures whose current result is a failure: what to look at before `screen --retry-failed`.
 CREATE OR REPLACE VIEW failures AS
 SELECT
-    s.chemical_formula_reduced AS formula,
+    s.formula,
     r.error_class,
     r.error_message,
     s.nsites,
@@ -24,4 +24,4 @@ COMMENT ON COLUMN failures.error_class IS 'Class of the error';
 COMMENT ON COLUMN failures.error_message IS 'Message of the error; the traceback is in result and in mlmat show ID';
 COMMENT ON COLUMN failures.seconds IS 'Wall time in s';
 COMMENT ON COLUMN failures.workdir IS 'Scratch directory that was kept';
-COMMENT ON COLUMN failures.formula IS 'Reduced formula';
+COMMENT ON COLUMN failures.formula IS 'Reduced formula, elements in order of electronegativity';

@@ -2,7 +2,7 @@
 CREATE OR REPLACE VIEW key_value AS
 SELECT
     p.structure_id,
-    coalesce(s.chemical_formula_reduced, p.chemical_formula) AS formula,
+    coalesce(s.formula, p.chemical_formula) AS formula,
     p.entry.key AS key,
     p.entry.value AS text,
     try_cast(p.entry.value AS DOUBLE) AS number,

@@ -9,6 +9,7 @@ WITH ok AS (
         energy_per_atom, formation_energy_per_atom, e_above_hull
     FROM hull
     WHERE converged IS NOT FALSE AND isfinite(energy_per_atom) AND method = energy_method
+        AND suspect IS NULL AND NOT excluded
 ),
 named AS (
     SELECT a.result_id AS result_id_a, b.result_id AS result_id_b, a.method_id AS method_id_a, b.method_id AS method_id_b
@@ -32,8 +33,8 @@ paired AS (
     FROM named
     UNION ALL
     FROM alike
-    ANTI JOIN named USING (result_id_a, method_id_b)
-    ANTI JOIN named USING (result_id_b, method_id_a)
+    ANTI JOIN named USING (method_id_a, result_id_a, method_id_b)
+    ANTI JOIN named USING (method_id_b, result_id_b, method_id_a)
 ),
 pair AS (
     SELECT
@@ -44,8 +45,9 @@ pair AS (
             {'quantity': 'hull', 'x': a.e_above_hull, 'y': b.e_above_hull}
         ], recursive := true)
     FROM paired AS p
-    JOIN ok AS a ON a.result_id = p.result_id_a
-    JOIN ok AS b ON b.result_id = p.result_id_b
+    -- A derived method has the result ids of its raw one.
+    JOIN ok AS a ON a.result_id = p.result_id_a AND a.method_id = p.method_id_a
+    JOIN ok AS b ON b.result_id = p.result_id_b AND b.method_id = p.method_id_b
 ),
 ranked AS (
     -- Spearman's rho is Pearson's r of the ranks, ties sharing their mean rank.

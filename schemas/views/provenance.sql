@@ -38,7 +38,7 @@ imported AS (
 )
 SELECT
     r.structure_id,
-    coalesce(s.chemical_formula_reduced, e.chemical_formula_reduced) AS formula,
+    coalesce(s.formula, e.formula) AS formula,
     r.status,
     r.energy,
     m.method,
@@ -85,5 +85,5 @@ COMMENT ON COLUMN provenance.energy IS 'Total energy of the cell in eV';
 COMMENT ON COLUMN provenance.path IS 'File that the result came with; else that the structure, or the structure it was relaxed from, came from';
 COMMENT ON COLUMN provenance.parent_id IS 'The structure it was relaxed from, when no file gave it';
 COMMENT ON COLUMN provenance.seconds IS 'Wall time in s; in a batch, its share of the batch';
-COMMENT ON COLUMN provenance.formula IS 'Reduced formula';
+COMMENT ON COLUMN provenance.formula IS 'Reduced formula, elements in order of electronegativity';
 COMMENT ON COLUMN provenance.run_started_at IS 'Start of the run';

@@ -1,0 +1,75 @@
+-- Energies that may count: those of current ok results, as they were computed or imported, and as a derived method
+-- corrects them (mlmat correct). All that ranks or compares begins here, so that what is excluded or suspect is so
+-- everywhere.
+CREATE OR REPLACE VIEW energies AS
+WITH unfit AS (
+    SELECT method_id, list({'element': element, 'reason': reason}) AS elements FROM unfit_element GROUP BY method_id
+),
+known AS NOT MATERIALIZED (
+    SELECT
+        r.result_id,
+        r.structure_id,
+        r.external_id,
+        r.method_id,
+        r.energy,
+        r.correction,
+        r.converged,
+        r.suspect,
+        u.elements AS unfit,
+        -- Lists of few: a join would have to hold all results.
+        CASE
+            WHEN r.structure_id IN (SELECT structure_id FROM excluded WHERE structure_id IS NOT NULL)
+                THEN 'its structure is excluded (mlmat reduce excluded)'
+            WHEN r.result_id IN (SELECT result_id FROM excluded WHERE result_id IS NOT NULL)
+                THEN 'excluded (mlmat reduce excluded)'
+        END AS excluded
+    FROM current_result AS r
+    LEFT JOIN unfit AS u USING (method_id)
+    WHERE r.status = 'ok' AND r.energy IS NOT NULL
+)
+SELECT
+    k.result_id,
+    k.structure_id,
+    k.external_id,
+    k.method_id,
+    m.method,
+    m.scheme,
+    k.energy,
+    k.correction,
+    k.converged,
+    k.excluded,
+    k.suspect,
+    k.unfit,
+    CASE WHEN m.scheme = 'MP raw GGA/GGA+U' THEN
+        'needs correction: raw GGA and GGA+U energies (mlmat correct ' || k.method_id || ' --scheme MP2020)' END
+        AS uncorrected
+FROM known AS k
+JOIN method AS m USING (method_id)
+UNION ALL
+SELECT
+    k.result_id,
+    k.structure_id,
+    k.external_id,
+    c.method_id,
+    m.method,
+    m.scheme,
+    k.energy + c.correction,
+    coalesce(k.correction, 0) + c.correction,
+    k.converged,
+    k.excluded,
+    k.suspect,
+    k.unfit,
+    CASE WHEN c.correction IS NULL THEN coalesce(c.reason, 'cannot be corrected') END
+FROM known AS k
+JOIN corrected AS c USING (result_id)
+JOIN method AS m ON m.method_id = c.method_id;
+COMMENT ON VIEW energies IS 'Energies of current ok results, as they are and as derived methods correct them';
+COMMENT ON COLUMN energies.method_id IS 'The method, or the derived method';
+COMMENT ON COLUMN energies.method IS 'Its name';
+COMMENT ON COLUMN energies.scheme IS 'Energy scheme; NULL: not known';
+COMMENT ON COLUMN energies.energy IS 'Total energy of the cell in eV, with its correction; NULL where it cannot be corrected';
+COMMENT ON COLUMN energies.correction IS 'Part of energy that is a correction, in eV per cell; NULL where there is none';
+COMMENT ON COLUMN energies.excluded IS 'Why it was taken out; NULL where nobody did';
+COMMENT ON COLUMN energies.suspect IS 'Why the numbers of this result are not believed, by themselves';
+COMMENT ON COLUMN energies.unfit IS 'Elements that the method cannot do, and why';
+COMMENT ON COLUMN energies.uncorrected IS 'Why it cannot stand beside others of its method';
