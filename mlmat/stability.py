@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 FEW_ELEMENTS, MOST_ELEMENTS, FEW_ASKED = 4, 6, 20
 #: Below this (eV/atom) a phase lies on the hull, and in a mixture (atomic fraction) it is none of the products.
 ZERO, NOTHING = 1e-10, 1e-8
+#: eV/atom. No crystal has a lower energy of formation (ThF4: -4.3); what has one competes with nothing. The view
+#: formation_energy says so in its row.
+LOWEST = -6.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,6 +44,11 @@ class Phase:
         return self.energy / self.atoms
 
     @property
+    def credible(self) -> bool:
+        """Whether a crystal may have this energy of formation, where energy is that."""
+        return self.energy_per_atom >= LOWEST
+
+    @property
     def fractions(self) -> dict[str, float]:
         """Atomic fraction of each element."""
         atoms = self.atoms
@@ -55,20 +63,33 @@ class Verdict:
     products: dict[str, float]
 
 
-def above_hull(asked: Sequence[Phase], competing: Sequence[Phase]) -> list[Verdict]:
+def above_hull(asked: Sequence[Phase], competing: Sequence[Phase]) -> list[Verdict | None]:
     """The verdict on each phase asked for, from the phases that compete with it: itself among them.
+
+    None for a phase whose energy of formation no crystal has: it competes with nothing.
 
     Raises ValueError when an element of those asked for has no pure phase among the competing ones.
     """
     elements = sorted({element for phase in asked for element in phase.amounts})
-    best = _best(competing, set(elements))
-    pure = {next(iter(phase.amounts)): phase.energy_per_atom for phase in best if len(phase.amounts) == 1}
+    inside = [phase for phase in competing if phase.amounts.keys() <= set(elements)]
+    pure = _pure(inside)
     missing = [element for element in elements if element not in pure]
     if missing:
         raise ValueError(f"no energy of the pure elements {', '.join(missing)}")
-    asked, best = [_formed(phase, pure) for phase in asked], [_formed(phase, pure) for phase in best]
-    mixtures = _mixtures(asked, best, elements)
-    return [_verdict(phase, mixture) for phase, mixture in zip(asked, mixtures, strict=True)]
+    asked, inside = [_formed(phase, pure) for phase in asked], [_formed(phase, pure) for phase in inside]
+    best = _best([phase for phase in inside if phase.credible])
+    mixtures = iter(_mixtures([phase for phase in asked if phase.credible], best, elements))
+    return [_verdict(phase, next(mixtures)) if phase.credible else None for phase in asked]
+
+
+def _pure(phases: Sequence[Phase]) -> dict[str, float]:
+    """The lowest energy of each element, in eV/atom."""
+    found: dict[str, float] = {}
+    for phase in phases:
+        if len(phase.amounts) == 1:
+            (element,) = phase.amounts
+            found[element] = min(phase.energy_per_atom, found.get(element, phase.energy_per_atom))
+    return found
 
 
 def _formed(phase: Phase, pure: Mapping[str, float]) -> Phase:
@@ -77,12 +98,11 @@ def _formed(phase: Phase, pure: Mapping[str, float]) -> Phase:
     return Phase(phase.key, phase.amounts, phase.energy - elements)
 
 
-def _best(phases: Sequence[Phase], elements: set[str]) -> list[Phase]:
-    """The lowest phase of each composition of these elements: no other can lie on the hull."""
+def _best(phases: Sequence[Phase]) -> list[Phase]:
+    """The lowest phase of each composition: no other can lie on the hull."""
     best: dict[tuple[tuple[str, float], ...], Phase] = {}
     for phase in sorted(phases, key=lambda phase: (phase.energy_per_atom, phase.key)):
-        if elements.issuperset(phase.amounts):
-            best.setdefault(tuple((e, round(x, 8)) for e, x in sorted(phase.fractions.items())), phase)
+        best.setdefault(tuple((e, round(x, 8)) for e, x in sorted(phase.fractions.items())), phase)
     return list(best.values())
 
 

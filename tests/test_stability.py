@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlmat.stability import Phase, above_hull, by_linear_program, by_phase_diagram
+from mlmat.stability import LOWEST, Phase, above_hull, by_linear_program, by_phase_diagram
 
 ELEMENTS = ["Al", "Ca", "Fe", "Li", "O", "Si"]
 
@@ -107,8 +107,24 @@ def test_fifteen_elements_take_no_time() -> None:
 def test_energies_that_make_no_sense_give_numbers_or_a_value_error(energy: float) -> None:
     phases = [*pure("Li", "O", "Fe"), phase("odd", energy, Li=1, O=1), phase("plain", -1.0, Li=1, O=2)]
     verdicts = above_hull(phases, phases)
-    assert all(math.isfinite(v.e_above_hull) and v.e_above_hull >= 0 for v in verdicts)
-    assert verdicts[3].e_above_hull == pytest.approx(max(energy + 0.75, 0), abs=1e-6)
+    assert all(math.isfinite(v.e_above_hull) and v.e_above_hull >= 0 for v in verdicts if v)
+    if energy < 2 * LOWEST:
+        assert verdicts[3] is None
+    else:
+        assert verdicts[3].e_above_hull == pytest.approx(max(energy + 0.75, 0), abs=1e-6)
+
+
+def test_an_energy_of_formation_that_no_crystal_has_competes_with_nothing() -> None:
+    phases = [
+        *pure("Li", "O"),
+        phase("collapsed", -20.0, Li=1, O=1),
+        phase("sound", -4.0, Li=1, O=1),
+        phase("other", -3, Li=2, O=1),
+    ]
+    assert [v and v.e_above_hull for v in above_hull(phases, phases)[2:]] == [
+        None,
+        *[v.e_above_hull for v in above_hull(phases[3:], [*phases[:2], *phases[3:]])],
+    ]
 
 
 def test_deuterium_is_an_element_of_its_own_and_amounts_may_be_fractional() -> None:

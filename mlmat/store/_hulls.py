@@ -66,7 +66,7 @@ def outdated(con: duckdb.DuckDBPyConnection, scope: Scope = ALL) -> list[System]
 
 
 def _among(column: str, names: Sequence[str] | None) -> tuple[str, Sequence[str]]:
-    """A condition with its values. Not a join: a condition reaches the tables below `formation_energy`."""
+    """A condition with its values. Not a join: a condition reaches the tables below `phase`."""
     return ("true", []) if names is None else (f"{column} IN ({', '.join('?' for _ in names)})", names)
 
 
@@ -80,10 +80,10 @@ def _systems(con: duckdb.DuckDBPyConnection, scope: Scope, of_methods: str, meth
     for large in (elements for elements in asked if len(elements) > SUBSETS):
         names |= {name for (name,) in con.execute(query, [list(large), *methods]).fetchall()}
     inside, values = _among("chemical_system", sorted(names))
-    near = f"CREATE OR REPLACE TEMP TABLE near_phase AS FROM formation_energy WHERE {of_methods} AND {inside}"
+    near = f"CREATE OR REPLACE TEMP TABLE near_phase AS FROM phase WHERE {of_methods} AND {inside}"
     con.execute(near, [*methods, *values])
     view = views()["chemical_systems"].partition(" AS\n")[2].partition(";\n")[0]
-    return f"({view.replace('FROM formation_energy', 'FROM near_phase')})"
+    return f"({view.replace('FROM phase', 'FROM near_phase')})"
 
 
 def phases(con: duckdb.DuckDBPyConnection, systems: Sequence[System]) -> dict[str, Known]:
@@ -97,7 +97,7 @@ def phases(con: duckdb.DuckDBPyConnection, systems: Sequence[System]) -> dict[st
     inside, values = _among("chemical_system", sorted({name for _, name in names}))
     query = f"""
         SELECT method_id, result_id::VARCHAR, coalesce(external_id, structure_id), formula, elements, amounts, energy
-        FROM formation_energy SEMI JOIN asked USING (method_id, chemical_system) WHERE competes AND {inside}
+        FROM phase SEMI JOIN asked USING (method_id, chemical_system) WHERE competes AND {inside}
     """
     groups: dict[str, dict[tuple[str, ...], list[Phase]]] = defaultdict(lambda: defaultdict(list))
     found: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
@@ -126,7 +126,7 @@ def rows_of(system: System, known: Known) -> Iterator[dict[str, Any]]:
     asked = known.systems.get(system.elements, ())  # they may have changed a moment ago
     fixed = {"method_id": system.method_id, "chemical_system": system.name}
     try:
-        verdicts: Sequence[Verdict | None] = above_hull(asked, known.inside(system.elements))
+        verdicts = above_hull(asked, known.inside(system.elements))
         reason = None
     except (ValueError, ArithmeticError) as error:
         verdicts, reason = [None] * len(asked), f"the hull could not be computed: {error}"

@@ -10,7 +10,7 @@ WITH own AS (
         count(*) AS phases,
         count(*) FILTER (competes) AS competing,
         coalesce(bit_xor(hash(result_id, energy, amounts)) FILTER (competes), 0) AS mark
-    FROM formation_energy
+    FROM phase
     GROUP BY method_id, chemical_system
 ),
 inside AS (

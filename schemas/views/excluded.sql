@@ -1,31 +1,5 @@
--- What somebody took out of hulls, rankings, reports and exports, one row for each structure or result. An excluded
--- source takes those structures along that no other current block gave.
+-- What somebody took out of hulls, rankings, reports and exports, with the file that gave the structure.
 CREATE OR REPLACE VIEW excluded AS
-WITH held AS (SELECT * FROM exclusion WHERE included_at IS NULL),
-named AS (
-    SELECT *, item AS structure_id, NULL::UUID AS result_id FROM held WHERE kind = 'structure'
-    UNION ALL
-    SELECT h.*, NULL, r.result_id
-    FROM held AS h
-    JOIN result AS r ON r.result_id = try_cast(h.item AS UUID)
-    WHERE h.kind = 'result'
-    UNION ALL
-    SELECT h.*, s.structure_id, NULL
-    FROM held AS h
-    JOIN source AS s ON s.source_id = try_cast(h.item AS UUID)
-    WHERE h.kind = 'source' AND s.structure_id IS NOT NULL
-        AND s.structure_id NOT IN (
-            SELECT o.structure_id FROM source AS o
-            WHERE o.current AND o.structure_id IS NOT NULL AND o.source_id::VARCHAR NOT IN (
-                SELECT item FROM held WHERE kind = 'source'
-            )
-        )
-),
--- One reason for each, the latest.
-latest AS (
-    SELECT * FROM named
-    QUALIFY row_number() OVER (PARTITION BY structure_id, result_id ORDER BY excluded_at DESC, exclusion_id DESC) = 1
-)
 SELECT
     coalesce(s.formula, e.formula) AS formula,
     l.kind,
@@ -39,7 +13,7 @@ SELECT
     l.result_id,
     l.host,
     l.exclusion_id
-FROM latest AS l
+FROM taken_out AS l
 LEFT JOIN result AS r ON r.result_id = l.result_id
 LEFT JOIN structure AS s ON s.structure_id = coalesce(l.structure_id, r.structure_id)
 LEFT JOIN entry AS e ON e.result_id = l.result_id
