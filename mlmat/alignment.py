@@ -1,4 +1,6 @@
-"""What was computed for one description of a crystal, in the atom order and orientation of another one. Pure."""
+"""Two descriptions of atoms, atom by atom: values of one in the order of the other, how far a relaxation moved them.
+
+Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmat.structure import canonical_order
+from mlmat.structure import FLAT, canonical_order
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -60,6 +62,25 @@ class Alignment:
         sizes = {"n": len(self.order), "3n": 3 * len(self.order)}
         shapes = [tuple(sizes[s] if isinstance(s, str) else s for s in shape) for shape in _SHAPES.get(name, [])]
         return array if array.shape in shapes else None
+
+
+def displacement(before: Atoms, after: Atoms) -> float | None:
+    """Root mean square displacement of the atoms in Å; None for other atoms, another order, or a cell without volume.
+
+    Of fractional coordinates, in the later cell: what the cell does to all atoms alike does not count, nor does what
+    moves all of them, without masses. Each atom goes to the nearest periodic image.
+    """
+    if len(before) != len(after) or not len(before) or (before.numbers != after.numbers).any():
+        return None
+    cells = [atoms.cell.complete().array for atoms in (before, after)]
+    if any(abs(np.linalg.det(cell)) < FLAT for cell in cells):
+        return None
+    first, last = (np.linalg.solve(cell.T, a.positions.T).T for cell, a in zip(cells, (before, after), strict=True))
+    moved = last - first
+    moved -= moved[0]
+    moved[:, after.pbc] -= np.round(moved[:, after.pbc])
+    moved -= moved.mean(axis=0)
+    return float(np.sqrt(((moved @ cells[1]) ** 2).sum(axis=1).mean()))
 
 
 def _rotation(own: Atoms, other: Atoms) -> NDArray[np.float64]:

@@ -33,6 +33,8 @@ _WHOLE_MOLECULES = {name: name + "2" for name in ("O", "N", "F", "Cl", "H")}
 _WHOLE_MOLECULES |= {f"{name}O": f"{name}2O2" for name in ("Li", "Na", "K", "Rb", "Cs", "H")}
 
 _TOKEN = re.compile(r"\s*(?:([A-Z][a-z]?)|([(\[{])|([)\]}]))\s*(\d+\.?\d*|\.\d+)?")
+_PLAIN = re.compile(r"(?:[A-Z][a-z]?[0-9]*)+")
+_PART = re.compile(r"([A-Z][a-z]?)([0-9]*)")
 _BRACKETS = {")": "(", "]": "[", "}": "{"}
 _ADDED = re.compile(r"[·•∙⋅*]")
 _NUMBERED = re.compile(r"\s*(\d+\.?\d*|\.\d+)?(.*)", re.DOTALL)
@@ -40,6 +42,8 @@ _NUMBERED = re.compile(r"\s*(\d+\.?\d*|\.\d+)?(.*)", re.DOTALL)
 HYDRATE = re.compile(r"\.\d*\(?H2O")
 #: Longest formula, in characters; how near an amount is to a simple fraction, and the largest denominator of one.
 LONGEST, WHOLE, _SIMPLE = 2_000, 1e-6, 24
+#: More atoms of an element than any formula has.
+_MOST = 1e9
 #: Isotopes that count as hydrogen.
 HEAVY = ("D", "T")
 
@@ -51,7 +55,7 @@ def pretty(amounts: Mapping[str, float]) -> str:
     """
     counts = integers(amounts)
     if counts is None:
-        return "".join(_part(symbol, amounts[symbol]) for symbol in _ordered(amounts))
+        return plain(amounts)
     divisor = gcd(*counts.values()) or 1
     symbols = _ordered(counts)
     anion = _anion(symbols, counts, divisor)
@@ -59,6 +63,11 @@ def pretty(amounts: Mapping[str, float]) -> str:
         "".join(_part(symbol, counts[symbol] // divisor) for symbol in (symbols[:-2] if anion else symbols)) + anion
     )
     return _WHOLE_MOLECULES.get(written, written)
+
+
+def plain(amounts: Mapping[str, float]) -> str:
+    """A formula by electronegativity without brackets, not divided: Li3Fe2P3O12, for names of files."""
+    return "".join(_part(symbol, amounts[symbol]) for symbol in _ordered(amounts))
 
 
 def _ordered(amounts: Mapping[str, float]) -> list[str]:
@@ -83,9 +92,36 @@ def _anion(symbols: list[str], counts: Mapping[str, int], divisor: int) -> str:
     return f"({_part(a, counts[a] // n)}{_part(b, counts[b] // n)}){times}" if times > 1 else ""
 
 
+def reduced_formula(amounts: Mapping[str, float]) -> str:
+    """OPTIMADE's `chemical_formula_reduced`: alphabetical, divided by the common divisor, no 1.
+
+    Amounts that are no simple fractions are written as they are.
+    """
+    counts = integers(amounts)
+    divisor = (gcd(*counts.values()) or 1) if counts else 1
+    return written({symbol: n // divisor for symbol, n in counts.items()} if counts else amounts)
+
+
+def written(amounts: Mapping[str, float]) -> str:
+    """The formula of a cell, in alphabetical order."""
+    return "".join(_part(symbol, amount) for symbol, amount in sorted(amounts.items()))
+
+
+def anonymous_formula(amounts: Mapping[str, int]) -> str:
+    """OPTIMADE's `chemical_formula_anonymous`: the reduced amounts in falling order on A, B, … Z, Aa, Ba, …."""
+    divisor = gcd(*amounts.values()) or 1
+    ordered = sorted((n // divisor for n in amounts.values()), reverse=True)
+    return "".join(f"{_letter(i)}{n if n > 1 else ''}" for i, n in enumerate(ordered))
+
+
+def _letter(i: int) -> str:
+    small = "" if i < 26 else chr(ord("a") + i // 26 - 1)
+    return chr(ord("A") + i % 26) + small
+
+
 def integers(amounts: Mapping[str, float]) -> dict[str, int] | None:
     """The smallest multiple of these amounts that is whole; None where they are no simple fractions."""
-    if all(float(amount).is_integer() for amount in amounts.values()):
+    if all(amount == int(amount) for amount in amounts.values()):
         return {symbol: int(amount) for symbol, amount in amounts.items()}
     simple = {symbol: Fraction(amount).limit_denominator(_SIMPLE) for symbol, amount in amounts.items()}
     if any(abs(simple[symbol] - amount) > WHOLE or not simple[symbol] for symbol, amount in amounts.items()):
@@ -104,15 +140,22 @@ def parse(text: str) -> dict[str, float] | None:
     """Atoms of each element in a formula such as `Ca(OH)2`, `Li₂O` or `CuSO4·5H2O`; None where it is no formula."""
     first, *added = _ADDED.split(text)
     try:
-        found = [*parts(first), *(share for part in added for share in _counted(part))]
+        found = _plain(text) or [*parts(first), *(share for part in added for share in _counted(part))]
     except ValueError:
         return None
     amounts: dict[str, float] = {}
     for symbol, amount in found:
         element = "H" if symbol in HEAVY else symbol
-        amounts[element] = amounts.get(element, 0.0) + amount
+        amounts[element] = amounts.get(element, 0) + amount
     kept = {element: amount for element, amount in amounts.items() if amount > 0}
-    return kept if kept.keys() <= _PLACE.keys() else None
+    return kept if kept.keys() <= _PLACE.keys() and max(kept.values(), default=0) < _MOST else None
+
+
+def _plain(text: str) -> list[tuple[str, float]] | None:
+    """The parts of a formula without brackets and fractions: most are."""
+    if not _PLAIN.fullmatch(text) or len(text) > LONGEST:
+        return None
+    return [(symbol, int(amount) if amount else 1) for symbol, amount in _PART.findall(text)]
 
 
 def _counted(part: str) -> list[tuple[str, float]]:

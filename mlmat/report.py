@@ -136,12 +136,10 @@ def _were(number: int) -> str:
     return "was" if number == 1 else "were"
 
 
-def screen_lines(summary: Summary, method: str, runner: str, chosen: bool = False) -> Iterator[str]:
-    """The summary of a screen; chosen: not all structures were asked for."""
-    if not summary.done and summary.outcome == "finished":
-        what = "no structure that was asked for is pending" if chosen else "no structure is pending"
-        yield f"nothing to do: {what} for {shown(method)}"
-        yield "(see mlmat status; --retry-failed takes failed ones again, mlmat ingest PATH reads more)"
+def screen_lines(summary: Summary, method: str, runner: str) -> Iterator[str]:
+    """The summary of a screen."""
+    if summary.nothing:
+        yield f"nothing to do: {shown(summary.nothing)}"
         return
     rate = summary.done / summary.seconds if summary.seconds else 0.0
     yield (
@@ -210,7 +208,7 @@ def _structure_lines(row: dict[str, Any], found: dict[str, Any]) -> Iterator[str
         if row["space_group_symbol"] is not None
         else "-"
     )
-    yield f"{row['structure_id']}  {row['chemical_formula_reduced']}  {row['nsites']} atoms  {group}"
+    yield f"{row['structure_id']}  {row['formula']}  {row['nsites']} atoms  {group}"
     if _known(row["volume"]):
         yield f"  volume {row['volume']:.4f} Å³, density {row['density']:.4f} g/cm³"
     for source in found["sources"]:

@@ -8,13 +8,12 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from functools import cache, reduce
-from math import gcd
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmat.formula import pretty
+from mlmat.formula import anonymous_formula, pretty, reduced_formula
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -133,24 +132,6 @@ def counts(numbers: Sequence[int] | NDArray[Any]) -> dict[str, int]:
 
     found = Counter(np.asarray(numbers).tolist())
     return dict(sorted((chemical_symbols[z], n) for z, n in found.items()))
-
-
-def reduced_formula(amounts: Mapping[str, int]) -> str:
-    """OPTIMADE's `chemical_formula_reduced`: alphabetical, divided by the common divisor, no 1."""
-    divisor = reduce(gcd, amounts.values(), 0) or 1
-    return "".join(f"{el}{n // divisor if n > divisor else ''}" for el, n in sorted(amounts.items()))
-
-
-def anonymous_formula(amounts: Mapping[str, int]) -> str:
-    """OPTIMADE's `chemical_formula_anonymous`: the reduced amounts in falling order on A, B, … Z, Aa, Ba, …."""
-    divisor = reduce(gcd, amounts.values(), 0) or 1
-    ordered = sorted((n // divisor for n in amounts.values()), reverse=True)
-    return "".join(f"{_letter(i)}{n if n > 1 else ''}" for i, n in enumerate(ordered))
-
-
-def _letter(i: int) -> str:
-    small = "" if i < 26 else chr(ord("a") + i // 26 - 1)
-    return chr(ord("A") + i % 26) + small
 
 
 def space_group(atoms: Atoms, symprec: float = SYMPREC) -> tuple[int, str] | None:

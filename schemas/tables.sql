@@ -234,7 +234,9 @@ CREATE TABLE produced (
     parent_id VARCHAR NOT NULL,
     result_id UUID NOT NULL,
     method_id VARCHAR NOT NULL,
-    role VARCHAR NOT NULL
+    role VARCHAR NOT NULL,
+    steps INTEGER,
+    rmsd DOUBLE
 );
 COMMENT ON TABLE produced IS 'Structures that a runner returned; not pending unless asked for (screen --of METHOD)';
 COMMENT ON COLUMN produced.structure_id IS 'The structure that came back';
@@ -242,6 +244,8 @@ COMMENT ON COLUMN produced.parent_id IS 'The structure that was handed in';
 COMMENT ON COLUMN produced.result_id IS 'The result it belongs to';
 COMMENT ON COLUMN produced.method_id IS 'The method that returned it';
 COMMENT ON COLUMN produced.role IS 'Column of the runner, for instance relaxed';
+COMMENT ON COLUMN produced.steps IS 'Steps of the relaxation, where the runner says them';
+COMMENT ON COLUMN produced.rmsd IS 'Root mean square displacement of its atoms in Å, from fractional coordinates, the mean removed; NULL where it is not known';
 
 CREATE TABLE ase_row (
     id BIGINT NOT NULL,

@@ -140,8 +140,32 @@ def test_screen_takes_what_is_asked_for(tmp_path: Path) -> None:
     common = ("screen", "--runner", "mlmat.example_runner", "--config", "threads", "--db", db)
     carbon_or_magnesia = "path LIKE '%/C!_%' ESCAPE '!' OR chemical_formula_reduced = 'MgO'"
     assert mlmat(*common, "--where", carbon_or_magnesia).stdout.startswith("3 structures")
+    nothing = mlmat(*common, "--where", "formula = 'Xx'")
+    assert (nothing.exit_code, nothing.stdout) == (0, "nothing to do: no structure fits --where \"formula = 'Xx'\"\n")
+    done = mlmat(*common, "--where", "formula IN ('C', 'O4Mg4')").stdout
+    assert "all 3 structures asked for have results" in done
+    assert "(1 failed: --retry-failed takes them again)" in done
+    assert "--limit 0 asks for no structure; 2 are pending" in mlmat(*common, "--limit", 0).stdout
     assert mlmat(*common, "--limit", 1).stdout.startswith("1 structure ")
     assert mlmat(*common).stdout.startswith("1 structure ")
+    assert "no structure is pending" in mlmat(*common).stdout
+    assert (
+        "no structure among what emt returned fits"
+        in mlmat(*common, "--of", "emt", "--where", "formula = 'O2Si'").stdout
+    )
+
+
+def test_formulas_are_understood_in_any_order(db: Path, tmp_path: Path) -> None:
+    assert mlmat("show", "O2Mg2", "--db", db).stdout.splitlines()[0].split()[1] == "MgO"
+    listed = mlmat("show", "C", "--db", db).stdout
+    assert listed.count("examples/crystals/C_") == 2
+    assert mlmat("export", tmp_path / "c.cif", "--where", "formula = 'C60'", "--db", db).exit_code == 0
+    assert not mlmat("sql", "FROM structure WHERE formula_is(formula, 'OMg')", "--db", db).stderr
+    for wrong in ("formula = 'OMg'", "chemical_formula_reduced IN ('OMg')", "formula = 'magnesia'"):
+        asked = mlmat("sql", f"SELECT nsites FROM structure WHERE {wrong}", "--db", db)
+        assert asked.exit_code == 0
+        assert "formula_is(formula, " in asked.stderr
+    assert not mlmat("sql", "SELECT formula FROM structure WHERE nsites > 1000", "--db", db).stderr
 
 
 def test_sql_formats(db: Path, tmp_path: Path) -> None:
@@ -213,8 +237,9 @@ def test_control_characters_of_files_do_not_reach_the_terminal(db: Path) -> None
         (("reduce", "no_view"), 1, "ranking"),
         (("show", "ffffffffffff"), 1, "no structure"),
         (("show", "not-hex"), 1, "not a structure id"),
-        (("show", "C"), 1, "at least 4 hexadecimal digits"),
-        (("show", "C"), 1, "chemical_formula_reduced = 'C'"),
+        (("show", "abc"), 1, "at least 4 hexadecimal digits"),
+        (("show", "SiO2"), 1, "no structure of formula SiO2"),
+        (("show", "CaF2"), 1, "and none of formula CaF2"),
         (("sql", "SELECT 1", "-o", "/tmp/x.doc"), 2, ".csv"),
     ],
 )

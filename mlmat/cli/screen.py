@@ -64,8 +64,7 @@ def screen(runner: str, settings: tuple[str, ...], config: str, db: Path, **sele
     plan = Plan(runner, _pairs(settings), store.table_name)
     with bar("screen", "structure") as progress:
         summary = run(store, plan, config=config, progress=progress, say=say, **selection)
-    chosen = bool(selection["where"] or selection["of"] or selection["limit"] is not None)
-    tell(screen_lines(summary, plan.method["method"], plan.runner, chosen))
+    tell(screen_lines(summary, plan.method["method"], plan.runner))
     if summary.ended and not summary.done:
         raise RunnerError(
             "no structure was finished in the time of this job, and the next job would begin with the same ones, the "

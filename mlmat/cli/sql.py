@@ -74,8 +74,26 @@ def sql(
         answer = _answer(open_store(db), statement, write, bounds)
         if not write or answer.num_rows or answer.column_names not in (["Count"], ["Success"]):
             print_rows(answer, output, form)
+        if not answer.num_rows:
+            _tell_of_formulas(statement)
     except MemoryError as error:
         raise bounds.too_large("the query and its answer need") from error
+
+
+def _tell_of_formulas(statement: str) -> None:
+    """Say how to compare formulas, where a query that does so found nothing."""
+    from mlmat.formula import canonical
+    from mlmat.report import say
+    from mlmat.store._formulas import compared_in
+
+    texts = compared_in(statement)
+    if not texts:
+        return
+    first = next((text for text in texts if canonical(text) not in (None, text)), texts[0])
+    written = f"{first!r} is written {canonical(first)!r} in column formula" if canonical(first) else "SiO2, LiCoO2"
+    say(
+        f"no rows. Formulas are compared as they are written: {written}; formula_is(formula, {first!r}) takes any order"
+    )
 
 
 def _answer(store: Store, statement: str, write: bool, bounds: Bounds) -> pa.Table:

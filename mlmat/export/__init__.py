@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from mlmat.errors import MlmatError, UsageError
 from mlmat.export import _target
-from mlmat.export._explain import alphabetical
 from mlmat.export._rows import Row, Rows
 from mlmat.export._select import NO_METHOD, Wish, chosen_method, columns, select
 
@@ -99,5 +98,5 @@ def _nothing(wish: Wish, method: str | None) -> str:
     if wish.query:
         return "--query returns no rows"
     what = f"structure with a result of {method}" if method else "structure"
-    condition = f" and fits --where {wish.where!r}{alphabetical(wish.where)}" if wish.where else ""
+    condition = f" and fits --where {wish.where!r}" if wish.where else ""
     return f"no {what} is in the store{condition}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmat.export._keys import is_key
+from mlmat.formula import parse, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,9 +41,10 @@ def block(row: Row, name: str) -> str:
 
 
 def block_name(row: Row) -> str:
-    """FORMULA_SPACEGROUP-NUMBER_ID8, for instance Fe2O3_167_95792c1b."""
+    """FORMULA_SPACEGROUP-NUMBER_ID8, for instance Fe2O3_167_95792c1b; without brackets, which a shell would read."""
     number = row.about["space_group_it_number"] or "x"
-    return f"{row.about['chemical_formula_reduced'][:100]}_{number}_{row.structure_id[:8]}"
+    formula = plain(parse(row.about["chemical_formula_reduced"]) or {})
+    return f"{formula[:100]}_{number}_{row.structure_id[:8]}"
 
 
 def _right_handed(atoms: Atoms) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -1,4 +1,4 @@
-"""What a user is told when --where or --order cannot be understood, or when nothing fits."""
+"""What a user is told when --where or --order cannot be understood."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 _UNKNOWN = re.compile(r'Referenced (?:column|table) "([^"]+)" not found')
 _BINDINGS = re.compile(r"(Candidate (?:bindings|tables): )(.*)")
 _OURS = re.compile(r"mlmat_\w+")
-_QUOTED = re.compile(r"'((?:[A-Z][a-z]?\d*)+)'")
-_PART = re.compile(r"([A-Z][a-z]?)(\d*)")
 
 
 def explained(error: QueryError, store: Store, wish: Wish) -> QueryError:
@@ -41,15 +39,3 @@ def _keys(store: Store) -> set[str]:
 def _public(found: re.Match[str]) -> str:
     names = [name for name in re.findall(r'"([^"]+)"', found[2]) if not _OURS.search(name)]
     return found[1] + ", ".join(names) if names else ""
-
-
-def alphabetical(where: str) -> str:
-    """A hint where a condition has a quoted formula whose elements are not in alphabetical order, else nothing."""
-    from ase.data import atomic_numbers
-
-    for text in _QUOTED.findall(where):
-        parts = _PART.findall(text)
-        ordered = "".join(element + amount for element, amount in sorted(parts))
-        if all(element in atomic_numbers for element, _ in parts) and ordered != text:
-            return f"; formulas are in alphabetical order: '{ordered}'"
-    return ""

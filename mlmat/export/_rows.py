@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CHUNK = 1_000
 #: Columns of table `structure` that describe it by one value, in the order of tables.
 ABOUT = (
-    "chemical_formula_reduced", "chemical_formula_anonymous", "chemical_system", "nelements", "nsites",
+    "formula", "chemical_formula_reduced", "chemical_formula_anonymous", "chemical_system", "nelements", "nsites",
     "space_group_it_number", "space_group_symbol", "volume", "density",
 )  # fmt: skip
 #: Those that make the atoms.

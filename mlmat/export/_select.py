@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlmat.errors import MlmatError, QueryError, UsageError
 from mlmat.export._explain import explained
 from mlmat.store._columns import quoted
+from mlmat.store._formulas import respelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -127,13 +128,13 @@ def _candidates(wish: Wish, method: Method | None) -> str:
 def _statement(wish: Wish, method: Method | None, known: Mapping[str, Mapping[str, str]]) -> str:
     reduction = wish.reduction or (DEFAULT_REDUCTION if method else None)
     listed = _reduction_columns(reduction, known) if reduction else {}
-    about, sources = [*known["structure"], "formula", "space_group"], known["source"]
+    about, sources = [*known["structure"], "space_group"], known["source"]
     extra = [n for n, kind in listed.items() if _is_scalar(kind) and n not in _KNOWN and n not in {*about, *sources}]
     rows = _reduction_rows(reduction, listed, method)
     key = "result_id" if method and "result_id" in listed else "structure_id"
     return f"""
         WITH candidate AS ({_candidates(wish, method)}), listed AS ({rows}),
-        about AS (SELECT *, chemical_formula_reduced AS formula, space_group_symbol AS space_group FROM structure)
+        about AS (SELECT *, space_group_symbol AS space_group FROM structure)
         SELECT structure_id, mlmat_final AS final_id, mlmat_result::VARCHAR AS result_id,
             mlmat_source::VARCHAR AS source_id{_names(extra)}
         FROM (
@@ -145,7 +146,7 @@ def _statement(wish: Wish, method: Method | None, known: Mapping[str, Mapping[st
             LEFT JOIN (FROM source WHERE current) AS source ON source.structure_id = candidate.structure_id
                 AND (candidate.came_with IS NULL OR candidate.came_with = source.source_id)
         )
-        WHERE ({wish.where or "true"}
+        WHERE ({respelled(wish.where or "true")}
         )
         QUALIFY row_number() OVER (PARTITION BY structure_id, mlmat_result ORDER BY mlmat_place, mlmat_source) = 1
         ORDER BY {wish.order + chr(10) + "," if wish.order else ""} mlmat_place, formula, structure_id

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat import provenance
 from mlmat.errors import MlmatError, ReadError, UsageError
-from mlmat.formula import pretty
-from mlmat.imports import _formula
+from mlmat.formula import pretty, reduced_formula, written
 from mlmat.imports._formats import format_for, formats
 from mlmat.imports._given import Unused, Wrong
 from mlmat.imports._read import Begun, Broken, cell_of, fits
@@ -194,7 +193,7 @@ class _Work:
         if row["outcome"] == "imported":
             row |= {"elements": list(row["amounts"]), "nsites": sum(row["amounts"].values()),
                     "formula": pretty(row["amounts"]),
-                    "chemical_formula_reduced": _formula.reduced(row["amounts"]),
+                    "chemical_formula_reduced": reduced_formula(row["amounts"]),
                     "chemical_system": "-".join(row["amounts"])}  # fmt: skip
             row["external_id"] = row["external_id"] or self._made_id(row["place"])
             self._compare(row)
@@ -226,7 +225,7 @@ def _with_structure(row: dict[str, Any], name: str, known: dict[str, Any] | None
         raise Wrong(f"its structure is not the one that it names: {row['structure_id']}, not {name:.40}")
     if row.get("amounts") is None:
         row["amounts"] = cell_of(known)
-    row["chemical_formula"] = _formula.written(row["amounts"])
+    row["chemical_formula"] = written(row["amounts"])
     row["external_id"] = row["external_id"] or name
     row["structure_id"] = name if fits(row["amounts"], known, row["warnings"]) else None
 

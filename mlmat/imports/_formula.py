@@ -5,14 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from math import isfinite
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mlmat.formula import HEAVY, HYDRATE, LONGEST, WHOLE, integers, parts
+from mlmat.formula import HEAVY, HYDRATE, LONGEST, WHOLE, parts
 from mlmat.imports._given import Wrong
-from mlmat.structure import reduced_formula
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 #: A charge at the end of a formula: Li+, SO4 2-, [VO]2+, Fe+3.
@@ -109,14 +105,3 @@ def number(value: Any, name: str) -> float:
     if not isfinite(found):
         raise Wrong(f"{name} is not a finite number: {value!s:.40}")
     return found
-
-
-def reduced(amounts: Mapping[str, float]) -> str:
-    """OPTIMADE's reduced formula, in alphabetical order; amounts that are no simple fractions stay as they are."""
-    counts = integers(amounts)
-    return reduced_formula(counts) if counts else written(amounts)
-
-
-def written(amounts: Mapping[str, float]) -> str:
-    """The formula of a cell, in alphabetical order."""
-    return "".join(f"{element}{amount:.6g}" if amount != 1 else element for element, amount in sorted(amounts.items()))

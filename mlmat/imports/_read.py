@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat import provenance
 from mlmat.container import Refused
+from mlmat.formula import written
 from mlmat.imports import _formula
 from mlmat.imports._formats import format_for, name_of
 from mlmat.imports._given import Given, Lost, Unused, Wrong
@@ -74,7 +75,7 @@ def _taken(given: Given, limits: Limits, row: dict[str, Any]) -> dict[str, Any]:
     structure, problem = _structure(given.structure, limits)
     amounts = _composition(given, structure, problem)
     if amounts:
-        row["chemical_formula"] = _formula.written(amounts)
+        row["chemical_formula"] = written(amounts)
     energy = _formula.number(given.energy, "energy")
     correction = None if _empty(given.correction) else _formula.number(given.correction, "correction")
     if problem:
@@ -141,7 +142,7 @@ def fits(amounts: _formula.Amounts, structure: Mapping[str, Any], warnings: list
     cell = cell_of(structure)
     factor = sum(cell.values()) / sum(amounts.values())
     if cell.keys() != amounts.keys() or any(abs(cell[e] - factor * n) > 1e-3 * cell[e] for e, n in amounts.items()):
-        raise Wrong(f"its formula {_formula.written(amounts)} is not that of its structure {_formula.written(cell)}")
+        raise Wrong(f"its formula {written(amounts)} is not that of its structure {written(cell)}")
     if abs(factor - 1) < 1e-6:
         return True
     warnings.append(

@@ -26,12 +26,14 @@ MESSAGE_LENGTH = 500
 class OutcomeOf:
     """What came of one structure: a checked row, or an error with its class, message and traceback.
 
-    seconds: wall time of `run`; structures: rows of table `structure` by column, for which the row has their ids.
+    seconds: wall time of `run`; structures: rows of table `structure` by column, for which the row has their ids;
+    moved: how far their atoms are from those handed in (`alignment.displacement`, Å), by column.
     """
 
     seconds: float
     row: dict[str, Any] | None = None
     structures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    moved: dict[str, float | None] = field(default_factory=dict)
     error_class: str | None = None
     error_message: str | None = None
     traceback: str | None = None
@@ -58,7 +60,7 @@ def _run_many(runner: WrappedAtomsRunner, batch: Sequence[Atoms], scratch: Path)
     start = time.perf_counter()
     found = _rows_of(runner, batch)
     share = (time.perf_counter() - start) / max(1, len(batch))
-    outcomes = [_judge(runner, item, share) for item in found]
+    outcomes = [_judge(runner, atoms, item, share) for atoms, item in zip(batch, found, strict=True)]
     kept = runner.end_scratch(keep=any(outcome.row is None for outcome in outcomes))
     for outcome in outcomes:
         outcome.workdir = str(kept) if kept and outcome.row is None else None
@@ -85,25 +87,25 @@ def _rows_of(runner: WrappedAtomsRunner, batch: Sequence[Atoms]) -> list[Any]:
 def _run_one(runner: WrappedAtomsRunner, atoms: Atoms, scratch: Path) -> OutcomeOf:
     """One call of `run` with a scratch directory of its own, which is kept when it fails."""
     runner.begin_scratch(scratch)
+    given = atoms.copy()  # a runner may move the atoms that it gets
     start = time.perf_counter()
     found = attempt(runner, atoms)
-    outcome = _judge(runner, found, time.perf_counter() - start)
+    outcome = _judge(runner, given, found, time.perf_counter() - start)
     kept = runner.end_scratch(keep=outcome.row is None)
     outcome.workdir = str(kept) if kept else None
     return outcome
 
 
-def _judge(runner: WrappedAtomsRunner, found: Any, seconds: float) -> OutcomeOf:
+def _judge(runner: WrappedAtomsRunner, given: Atoms, found: Any, seconds: float) -> OutcomeOf:
     if not isinstance(found, BaseException):
         try:
-            row, structures = _split_structures(checked(found, runner.columns))
-            return OutcomeOf(seconds, row, structures)
+            return _accepted(given, checked(found, runner.columns), seconds)
         except BadRow as error:
             found = error
         except Exception as error:  # a value with ideas of its own: whatever it does, it is this structure's alone
             found = BadRow(f"what run returned cannot be stored: {describe(error)}").with_traceback(error.__traceback__)
     text = "".join(traceback.format_exception(found))
-    return OutcomeOf(seconds, None, {}, type(found).__name__, describe(found), storable(text))
+    return OutcomeOf(seconds, error_class=type(found).__name__, error_message=describe(found), traceback=storable(text))
 
 
 def describe(error: BaseException) -> str:
@@ -120,12 +122,18 @@ def why(error: BaseException) -> str:
     return describe(error) if isinstance(error, MlmatError) else f"{type(error).__name__}: {describe(error)}"
 
 
-def _split_structures(row: dict[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+def _accepted(given: Atoms, row: dict[str, Any], seconds: float) -> OutcomeOf:
     """A row with ids in place of its structures, and the structures as rows by column. Raises BadRow."""
     from ase import Atoms
 
-    structures = {name: _structure_row(name, value) for name, value in row.items() if isinstance(value, Atoms)}
-    return {**row, **{name: made["structure_id"] for name, made in structures.items()}}, structures
+    from mlmat.alignment import displacement
+
+    returned = {name: value for name, value in row.items() if isinstance(value, Atoms)}
+    structures = {name: _structure_row(name, atoms) for name, atoms in returned.items()}
+    moved = {name: displacement(given, atoms) for name, atoms in returned.items()}
+    return OutcomeOf(
+        seconds, {**row, **{name: made["structure_id"] for name, made in structures.items()}}, structures, moved
+    )
 
 
 def _structure_row(name: str, atoms: Atoms) -> dict[str, Any]:

@@ -46,7 +46,7 @@ def pack(ticket: Ticket, declared: Mapping[str, str], ids: Sequence[str], outcom
         if result["status"] == "ok":
             good.append((result["result_id"], outcome.row or {}))
             made += outcome.structures.values()
-            produced += [_link(ticket, result, role, one["structure_id"]) for role, one in outcome.structures.items()]
+            produced += [_link(ticket, result, role, outcome) for role in outcome.structures]
     return _packed(ticket, declared, results, good, produced, made)
 
 
@@ -106,18 +106,23 @@ def _result(ticket: Ticket, structure_id: str, outcome: OutcomeOf) -> dict[str, 
     }
 
 
-def _link(ticket: Ticket, result: Mapping[str, Any], role: str, made: str) -> dict[str, Any]:
+def _link(ticket: Ticket, result: Mapping[str, Any], role: str, outcome: OutcomeOf) -> dict[str, Any]:
+    steps = (outcome.row or {}).get("steps")
     return {
-        "structure_id": made,
+        "structure_id": outcome.structures[role]["structure_id"],
         "parent_id": result["structure_id"],
         "result_id": result["result_id"],
         "method_id": ticket.method_id,
         "role": role,
+        "steps": steps if isinstance(steps, int) else None,
+        "rmsd": outcome.moved.get(role),
     }
 
 
 def failure_frame(ticket: Ticket, structure_id: str, error_class: str, message: str, **more: Any) -> bytes:
     """The frame of a structure that no worker survived; more: seconds, traceback."""
     seconds, text = more.get("seconds") or 0.0, more.get("traceback")
-    outcome = OutcomeOf(seconds, None, {}, error_class, storable(message), storable(text) if text else None)
+    outcome = OutcomeOf(
+        seconds, error_class=error_class, error_message=storable(message), traceback=storable(text) if text else None
+    )
     return pack(ticket, {}, [structure_id], [outcome])

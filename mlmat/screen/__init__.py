@@ -13,6 +13,7 @@ from mlmat import parsl_config, provenance
 from mlmat.batching import Feed
 from mlmat.errors import StoreLocked, UsageError
 from mlmat.screen._loop import Screen, Summary
+from mlmat.screen._nothing import why_nothing
 from mlmat.screen._recorder import Recorder, end_leftovers
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def screen(
         store.adopt_method(plan.method)
         pending = store.pending(method_id, of=store.find_method(of) if of else None, **selection)
         if pending.num_rows == 0:
-            return Summary()
+            wish = {**selection, "of": of}
+            return Summary(nothing=why_nothing(store, method_id, plan.method["method"], wish))
         store.start_run(run, plan.method)
         work = Screen(store, plan, run["run_id"], progress(pending.num_rows) if progress else None, say)
         work.atoms = sum(pending["nsites"].to_pylist())

@@ -61,6 +61,8 @@ class Summary:
     waiting_bytes: int = 0
     #: Whether it stopped because the job that it ran in was about to end.
     ended: bool = False
+    #: Why there was nothing to compute.
+    nothing: str | None = None
 
     @property
     def done(self) -> int:

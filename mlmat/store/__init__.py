@@ -247,6 +247,11 @@ class Store(Stability, Reading):
         with self._reading() as con:
             return _results.pending(con, method_id, **options)
 
+    def asked_for(self, **options: Any) -> int:
+        """How many structures `pending` looks at with these options (where, of, include_flagged)."""
+        with self._reading() as con:
+            return _results.asked_for(con, **options)
+
     def journal(self, name: str) -> Journal:
         """A journal of this process's own for what its workers return."""
         self.check()

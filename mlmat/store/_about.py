@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import duckdb
+    import pyarrow as pa
 
 
 #: Results with their method and their run.
@@ -67,6 +68,22 @@ def named(con: duckdb.DuckDBPyConnection, text: str) -> tuple[str | None, str | 
     if len(found) != 1:
         raise StoreError(f"several results begin with {text}; give more of it" if found else f"no result {text} here")
     return found[0]
+
+
+def of_formula(con: duckdb.DuckDBPyConnection, formula: str) -> pa.Table:
+    """Structures of a formula as the store writes it, each with the file that was first."""
+    query = f"""
+        SELECT s.structure_id, s.formula, s.space_group_symbol AS space_group, s.nsites,
+            s.volume / s.nsites AS volume_per_atom, f.file
+        FROM structure AS s
+        LEFT JOIN (
+            SELECT structure_id, arg_min({PLACE}, source_id) AS file FROM source
+            WHERE current AND structure_id IN (SELECT structure_id FROM structure WHERE formula = $formula)
+            GROUP BY structure_id
+        ) AS f USING (structure_id)
+        WHERE s.formula = $formula ORDER BY f.file IS NULL, s.nsites, s.structure_id
+    """
+    return con.sql(query, params={"formula": formula}).to_arrow_table()
 
 
 def provenance_of(

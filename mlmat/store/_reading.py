@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import QueryError, StoreError
+from mlmat.formula import canonical
 from mlmat.store import _about, _consistency, _imports, _results, _structures
 from mlmat.store._bounds import Bounds, interruptible
 
@@ -147,6 +148,18 @@ class Reading:
         """All there is about one structure, or about one result by its id. Raises StoreError for an unknown id."""
         with self._reading() as con:
             return _about.provenance_of(con, *_about.named(con, some_id))
+
+    def of_formula(self, text: str) -> pa.Table | None:
+        """The structures of a formula in any order, or of a multiple of it; None where the text is no formula.
+
+        Columns: structure_id, formula, space_group, nsites, volume_per_atom (Å³), file (the first one; NULL for what
+        a runner returned).
+        """
+        formula = canonical(text)
+        if formula is None:
+            return None
+        with self._reading() as con:
+            return _about.of_formula(con, formula)
 
     def violations(self) -> list[tuple[str, int, list[str]]]:
         """What should hold between the tables: each check, how many rows break it, and some of them."""

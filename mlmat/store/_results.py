@@ -92,12 +92,7 @@ def pending(
     with its imported results, instead of those that came from files; retry_failed: take those whose only results are
     failures too.
     """
-    origin = (
-        "SELECT structure_id FROM produced SEMI JOIN current_result USING (result_id) WHERE method_id = $of "
-        "UNION SELECT structure_id FROM import_row WHERE method_id = $of AND current AND structure_id IS NOT NULL"
-        if of
-        else f"SELECT structure_id FROM source WHERE current AND outcome IN ({outcomes(include_flagged)})"
-    )
+    origin = _origin(of, include_flagged)
     done = "SELECT structure_id FROM result WHERE method_id = $method AND superseded IS NULL"
     done += " AND status = 'ok'" if retry_failed else ""
     left = f"ANTI JOIN ({done}) AS done USING (structure_id)"
@@ -111,6 +106,31 @@ def pending(
     """
     parameters = {"method": method_id, **({"of": of} if of else {})}
     return con.sql(query, params=parameters).to_arrow_table()
+
+
+def _origin(of: str | None, include_flagged: bool) -> str:
+    """SQL for the ids of the structures that can be asked for."""
+    if of:
+        return (
+            "SELECT structure_id FROM produced SEMI JOIN current_result USING (result_id) WHERE method_id = $of "
+            "UNION SELECT structure_id FROM import_row WHERE method_id = $of AND current AND structure_id IS NOT NULL"
+        )
+    return f"SELECT structure_id FROM source WHERE current AND outcome IN ({outcomes(include_flagged)})"
+
+
+def asked_for(
+    con: duckdb.DuckDBPyConnection,
+    *,
+    where: str | None = None,
+    of: str | None = None,
+    include_flagged: bool = False,
+) -> int:
+    """How many structures `pending` looks at, whether they have a result or not."""
+    query = (
+        f"SELECT count(*) FROM (SELECT * FROM structure {condition(where)}) AS structure "
+        f"SEMI JOIN ({_origin(of, include_flagged)}) AS origin USING (structure_id)"
+    )
+    return int(rows(con, query, {"of": of} if of else None)[0][0])
 
 
 def _all_from_files(con: duckdb.DuckDBPyConnection) -> bool:

@@ -1,4 +1,4 @@
-"""The SQL files in `schemas/`: migrations applied in order, one view per reduction."""
+"""The SQL files in `schemas/`: migrations applied in order, one view per reduction, macros."""
 
 from __future__ import annotations
 
@@ -13,9 +13,13 @@ from typing import TYPE_CHECKING
 from mlmat.errors import StoreError, StoreTooNew
 from mlmat.store._columns import VIEW_RECIPE, inherit_comments, make_view, runner_tables
 from mlmat.store._connection import rows
+from mlmat.store._earlier import complete
 
 if TYPE_CHECKING:
     import duckdb
+
+#: Version of the schema from which on what `complete` adds is written with the rows.
+_COMPLETE = 4
 
 
 @cache
@@ -38,9 +42,15 @@ def views() -> dict[str, str]:
 
 
 @cache
+def macros() -> list[str]:
+    """SQL of every file of macros, in the order of their names."""
+    return [file.read_text() for file in sorted((folder() / "macros").glob("*.sql"))]
+
+
+@cache
 def fingerprint() -> str:
-    """Hash of all views: tells whether a store has those of this version."""
-    return hashlib.sha256("\0".join([*views().values(), VIEW_RECIPE]).encode()).hexdigest()[:16]
+    """Hash of all views and macros: tells whether a store has those of this version."""
+    return hashlib.sha256("\0".join([*views().values(), *macros(), VIEW_RECIPE]).encode()).hexdigest()[:16]
 
 
 def newest() -> int:
@@ -116,6 +126,10 @@ def upgrade(con: duckdb.DuckDBPyConnection, path: Path) -> None:
         if number > version:
             con.execute(file.read_text())
             con.execute("INSERT INTO mlmat_schema (version, name) VALUES (?, ?)", [number, file.stem])
+    if 0 < version < _COMPLETE:
+        complete(con)
+    for sql in macros():
+        con.execute(sql)
     for name, sql in views().items():
         con.execute(sql)
         inherit_comments(con, name)

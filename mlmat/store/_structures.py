@@ -6,8 +6,11 @@ import re
 from typing import TYPE_CHECKING
 
 from mlmat.errors import StoreError
+from mlmat.formula import canonical
 from mlmat.store._columns import empty_like, insert
 from mlmat.store._connection import rows
+from mlmat.store._formulas import fill as fill_formulas
+from mlmat.store._formulas import respelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -199,24 +202,23 @@ def add_structures(con: duckdb.DuckDBPyConnection, structures: pa.Table) -> None
         """
     )
     insert(con, "structure", "fresh")
+    if "formula" not in structures.column_names:  # a worker or a journal of an earlier version
+        fill_formulas(con, "structure")
 
 
 def resolve(con: duckdb.DuckDBPyConnection, prefix: str) -> str:
     """The full id for an id or its unambiguous beginning. Raises StoreError."""
     text, prefix = prefix.strip(), prefix.strip().lower()
+    formula = canonical(text)
     if not re.fullmatch(r"[0-9a-f]{4,64}", prefix):
-        formula = text if re.fullmatch(r"[A-Za-z0-9]+", text) else "O2Ti"
-        raise StoreError(
-            f"{text!r} is not a structure id: give at least 4 hexadecimal digits of one; by formula (elements in "
-            f'alphabetical order): mlmat sql "SELECT structure_id FROM structure '
-            f"WHERE chemical_formula_reduced = '{formula}'\""
-        )
+        how = f"; mlmat show '{text}' lists those of this formula" if formula else ""
+        raise StoreError(f"{text!r} is not a structure id: give at least 4 hexadecimal digits of one{how}")
     found = rows(con, "SELECT structure_id FROM structure WHERE starts_with(structure_id, ?) LIMIT 2", [prefix])
     if len(found) == 1:
         return str(found[0][0])
     if found:
         raise StoreError(f"several structures begin with {prefix}; give more digits")
-    raise StoreError(f"no structure {prefix} in this store")
+    raise StoreError(f"no structure {prefix} in this store" + (f", and none of formula {formula}" if formula else ""))
 
 
 def geometry(con: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> pa.Table:
@@ -262,7 +264,7 @@ def condition(where: str | None) -> str:
         "WHERE structure_id IN (SELECT structure.structure_id FROM (SELECT *, "
         "space_group_symbol AS space_group FROM structure) AS structure "
         "LEFT JOIN (SELECT * EXCLUDE (structure_id), structure_id AS source_structure_id FROM source WHERE current) "
-        f"AS source ON source.source_structure_id = structure.structure_id WHERE ({where}\n))"
+        f"AS source ON source.source_structure_id = structure.structure_id WHERE ({respelled(where)}\n))"
     )
 
 

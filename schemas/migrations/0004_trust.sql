@@ -29,6 +29,11 @@ ALTER TABLE result ADD COLUMN suspect VARCHAR;
 COMMENT ON COLUMN result.superseded IS 'Why this result counts no more, whatever came after it; NULL where it may count';
 COMMENT ON COLUMN result.suspect IS 'Why its numbers are not believed: it competes in no hull and no ranking; NULL where nothing speaks against it';
 
+ALTER TABLE produced ADD COLUMN steps INTEGER;
+ALTER TABLE produced ADD COLUMN rmsd DOUBLE;
+COMMENT ON COLUMN produced.steps IS 'Steps of the relaxation, where the runner says them';
+COMMENT ON COLUMN produced.rmsd IS 'Root mean square displacement of its atoms in Å, from fractional coordinates, the mean removed; NULL where it is not known';
+
 ALTER TABLE entry ADD COLUMN formula VARCHAR;
 COMMENT ON COLUMN entry.formula IS 'Reduced formula, elements in order of electronegativity, as pymatgen prints it';
 
@@ -36,6 +41,9 @@ ALTER TABLE import_row ADD COLUMN scheme VARCHAR;
 COMMENT ON COLUMN import_row.scheme IS 'Energy scheme that the row says; NULL where it says none';
 
 ALTER TABLE hull_row ADD COLUMN e_decomposition DOUBLE;
+-- Computed again when they are read next: their formulas are written in another order now.
+DELETE FROM hull_row;
+DELETE FROM hull_system;
 COMMENT ON COLUMN hull_row.e_decomposition IS 'Energy in eV/atom above the hull of all phases of other compositions: below 0 for what is stable; NULL for elements';
 
 ALTER TABLE mixture ADD COLUMN different_schemes BOOLEAN DEFAULT false;

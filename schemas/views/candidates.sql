@@ -44,6 +44,9 @@ SELECT
     scheme,
     energy_method,
     reference_check,
+    coalesce(path, import_path) AS path,
+    member,
+    coalesce(block, CASE WHEN path IS NULL THEN import_place END) AS block,
     structure_id,
     external_id,
     relaxed_id,
@@ -54,7 +57,14 @@ SELECT
     method_id,
     result_id
 FROM best
-WHERE place = 1 AND NOT excluded
+LEFT JOIN first_source USING (structure_id)
+LEFT JOIN (
+    SELECT result_id, arg_min(path, run_id) AS import_path, arg_min(place, run_id) AS import_place
+    FROM import_row
+    WHERE current AND result_id IS NOT NULL
+    GROUP BY result_id
+) USING (result_id)
+WHERE best.place = 1 AND NOT excluded
 ORDER BY method, rank NULLS LAST, formation_energy_per_atom NULLS LAST, formula, result_id;
 COMMENT ON VIEW candidates IS 'Lowest energy above hull first, each crystal once, per method';
 COMMENT ON COLUMN candidates.rank IS '1 for the lowest energy above hull by this method; NULL when there is none';
@@ -73,6 +83,9 @@ COMMENT ON COLUMN candidates.competing_phases IS 'Phases that the hull is made o
 COMMENT ON COLUMN candidates.reason IS 'Why it is not ranked';
 COMMENT ON COLUMN candidates.method IS 'Method';
 COMMENT ON COLUMN candidates.energy_method IS 'Method of the energy: another one than method in a mixture only (mlmat mix)';
+COMMENT ON COLUMN candidates.path IS 'File that the structure handed in came from, the oldest of several; of an entry, the file of results';
+COMMENT ON COLUMN candidates.member IS 'Member of the archive or table';
+COMMENT ON COLUMN candidates.block IS 'Block of the file; of an entry, its line, row or entry';
 COMMENT ON COLUMN candidates.structure_id IS 'The structure handed in; NULL for entries without one';
 COMMENT ON COLUMN candidates.relaxed_id IS 'The relaxed structure, which the energy belongs to; NULL for single points';
 COMMENT ON COLUMN candidates.crystal_id IS 'The structure that stands for this crystal, see crystals';

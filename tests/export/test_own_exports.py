@@ -118,7 +118,7 @@ def test_the_file_that_fits_the_condition_speaks(
         ({"where": "gap > 2"}, QueryError, r"gap is a key-value pair.*TRY_CAST\(key_values\['gap'\] AS DOUBLE\)"),
         ({"where": "rank == 1 AND"}, QueryError, "--where 'rank == 1 AND'"),
         ({"order": "mlmat DESC"}, QueryError, "--order 'mlmat DESC'"),
-        ({"where": "formula = 'NaCl2'"}, MlmatError, "formulas are in alphabetical order: 'Cl2Na'"),
+        ({"where": "formula = 'NaCl2'"}, MlmatError, "is in the store and fits --where \"formula = 'NaCl2'\""),
     ],
 )
 def test_messages_say_what_to_write(

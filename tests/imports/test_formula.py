@@ -7,7 +7,8 @@ from ase.data import chemical_symbols
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmat.imports._formula import amounts_of, number, reduced, written
+from mlmat.formula import reduced_formula, written
+from mlmat.imports._formula import amounts_of, number
 from mlmat.imports._given import Wrong
 
 ELEMENTS = st.sampled_from([*chemical_symbols[1:104]])
@@ -92,7 +93,7 @@ def test_numbers_keep_all_their_digits(value: float) -> None:
 
 
 def test_reduced_formulas() -> None:
-    assert reduced({"Li": 4.0, "O": 2.0}) == "Li2O"
-    assert reduced({"Co": 1.0, "Li": 0.5, "O": 2.0}) == "Co2LiO4"
-    assert reduced({"Co": 1.0, "Li": 0.47, "O": 2.0}) == "CoLi0.47O2"
-    assert reduced({"N": 1.0, "Na": 1.0}) == "NNa"
+    assert reduced_formula({"Li": 4.0, "O": 2.0}) == "Li2O"
+    assert reduced_formula({"Co": 1.0, "Li": 0.5, "O": 2.0}) == "Co2LiO4"
+    assert reduced_formula({"Co": 1.0, "Li": 0.47, "O": 2.0}) == "CoLi0.47O2"
+    assert reduced_formula({"N": 1.0, "Na": 1.0}) == "NNa"

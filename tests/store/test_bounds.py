@@ -55,7 +55,7 @@ def test_sql_reaches_the_store_alone(store: Store, tmp_path: Path, query: str) -
 def test_in_python_it_may_be_trusted(store: Store, tmp_path: Path) -> None:
     stored(store, crystal())
     (tmp_path / "gaps.csv").write_text("formula,gap\nAl,0.0\n")
-    query = f"SELECT gap FROM read_csv('{tmp_path}/gaps.csv') JOIN structure ON formula = chemical_formula_reduced"
+    query = f"SELECT gap FROM read_csv('{tmp_path}/gaps.csv') JOIN structure USING (formula)"
     with pytest.raises(QueryError, match="trusted=True"):
         store.sql(query)
     assert "gap" in store.sql(query, trusted=True)

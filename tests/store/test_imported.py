@@ -51,8 +51,8 @@ def file(tmp_path: Path) -> Path:
 def test_results_follow_their_file(store: Store, file: Path) -> None:
     assert ingested(store, file, frame(SILVER, -1.0), frame(SALT, -20.0), frame(COPPER, -99.0)) == (3, 3)
     assert ingested(store, file, frame(SALT, -20.0), frame(COPPER, -3.0)) == (2, 2)
-    assert energies(store) == [("ClNa", -20.0), ("Cu", -3.0)]
-    assert store.reduce("ranking")["formula"].tolist() == ["ClNa", "Cu"]
+    assert energies(store) == [("Cu", -3.0), ("NaCl", -20.0)]
+    assert store.reduce("ranking")["formula"].tolist() == ["Cu", "NaCl"]
     assert [(row.formula, row.energy) for row in store.asedb().select()] == [("NaCl", -20.0), ("Cu", -3.0)]
     assert ingested(store, file, frame(SALT), frame(COPPER)) == (2, 0)
     assert energies(store) == []

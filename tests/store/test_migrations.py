@@ -36,6 +36,8 @@ def test_an_old_store_opens_with_all_that_is_in_it(fixture: Path, tmp_path: Path
     store = mlmat.open(path)
     ranking = store.reduce("ranking")
     assert sorted(ranking[ranking["method"] == "emt"]["formula"]) == ["Al", "AlN"]
+    assert store.sql("SELECT 1 FROM structure WHERE NOT formula_is(formula, chemical_formula_reduced)").empty
+    assert not store.sql("SELECT formula FROM structure UNION ALL SELECT formula FROM entry")["formula"].isna().any()
     outcomes = store.sql("SELECT DISTINCT outcome FROM source WHERE outcome <> 'duplicate' ORDER BY ALL")["outcome"]
     assert outcomes.tolist() == ["stored", "unreadable"]
     assert [check for check in store.violations() if check[1]] == []

@@ -35,10 +35,10 @@ def test_ranking_keeps_formulas_and_methods_apart(store: Store) -> None:
     record(store, result(copper, "m", energy=-1.0), result(nacl, "m", energy=-9.0))
     record(store, result(copper, "n", energy=-5.0))
     assert ranking(store, "formula", "method", "rank", "energy_above_best") == [
-        ("ClNa", "one", 1, 0.0), ("Cu", "one", 1, 0.0), ("Cu", "two", 1, 0.0),
+        ("Cu", "one", 1, 0.0), ("Cu", "two", 1, 0.0), ("NaCl", "one", 1, 0.0),
     ]  # fmt: skip
     of_one = store.sql("SELECT formula, rank FROM ranking WHERE chemical_system = 'Cl-Na'")
-    assert of_one.to_dict("list") == {"formula": ["ClNa"], "rank": [1]}
+    assert of_one.to_dict("list") == {"formula": ["NaCl"], "rank": [1]}
 
 
 def test_ranking_gives_the_reason_why_something_is_not_ranked(store: Store) -> None:
