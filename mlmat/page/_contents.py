@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat.output import shown
 from mlmat.page import _queries
-from mlmat.page._formula import conventional, conventional_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,8 +32,6 @@ def of(store: Store, title: str, rows: int = ROWS) -> dict[str, Any]:
     from mlmat.provenance import version_of
 
     table = columns(store.arrow(_queries.rows_of(_columns_of_runners(store)), {"rows": rows}))
-    table["name"] = [conventional(formula) for formula in table["formula"]]
-    table["decomposition"] = [text and conventional_in(text) for text in table["decomposition"]]
     found = {name: columns(store.arrow(query)) for name, query in _queries.TABLES.items()}
     return found | {
         "title": title,

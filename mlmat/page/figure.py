@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from mlmat.errors import StoreError, UsageError
 from mlmat.output import check_file, placed, shown
 from mlmat.page._contents import records
-from mlmat.page._formula import below, conventional
 from mlmat.page._labels import Around, Label, write_labels
 
 if TYPE_CHECKING:
@@ -54,6 +53,14 @@ class Phase:
     def pure(self) -> bool:
         """Whether it is an element."""
         return max(self.fractions) > 1 - 1e-9
+
+
+_BELOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+def below(formula: str) -> str:
+    """A formula with its numbers as subscripts."""
+    return formula.translate(_BELOW)
 
 
 def write(store: Store, target: Path, system: str, *, method: str | None = None, title: str | None = None) -> str:
@@ -132,7 +139,7 @@ def _binary(axes: Any, elements: Sequence[str], phases: Sequence[Phase]) -> None
     axes.set_xlabel(f"fraction of {elements[1]}")
     axes.set_ylabel("formation energy (eV/atom)")
     axes.spines[["top", "right"]].set_visible(False)
-    labels = [Label(below(conventional(phase.formula)), *corner) for phase, corner in zip(ground, corners, strict=True)]
+    labels = [Label(below(phase.formula), *corner) for phase, corner in zip(ground, corners, strict=True)]
     dots = [(phase.fractions[1], phase.energy) for phase in phases if not phase.stable]
     write_labels(axes, labels, Around(corners, [*pairwise(corners)], dots, away=(0.5, 4.0)))
 
@@ -152,7 +159,7 @@ def _ternary(axes: Any, elements: Sequence[str], phases: Sequence[Phase]) -> Non
                       fontsize=13, fontweight="bold", color=INK)  # fmt: skip
     axes.set(xlim=(-0.14, 1.14), ylim=(-0.09, 0.96), aspect="equal")
     axes.axis("off")
-    labels = [Label(below(conventional(phase.formula)), *_place(phase.fractions)) for phase in ground if not phase.pure]
+    labels = [Label(below(phase.formula), *_place(phase.fractions)) for phase in ground if not phase.pure]
     dots = [_place(phase.fractions) for phase in phases if not phase.stable]
     solid = [_place(phase.fractions) for phase in ground]
     write_labels(axes, labels, Around(solid, lines, dots, away=(0.5, math.sqrt(3) / 6)))

@@ -136,8 +136,10 @@ def test_ranking_and_structure_in_a_browser(filled: Store, tmp_path: Path, chrom
     assert found == sorted(found)
     chromium.ask(f"{column}.click()")
     assert [float(text) for text in chromium.ask(energies)] == sorted(found, reverse=True)
+    chromium.ask(typed("search", "O4Li8"))
+    assert set(chromium.ask(f"{ROWS}.map((line) => line.cells[0].textContent)")) == {"Li₂O"}
     chromium.ask(typed("search", "Li-O"))
-    chromium.ask(chosen("LiO"))
+    chromium.ask(chosen("Li₂O₂"))
     assert "No structure came with this entry" in chromium.ask("document.getElementById('detail').textContent")
     chromium.ask(chosen("Li₂O"))
     assert "SHA-256" in chromium.ask("document.querySelector('#detail .trail').textContent")

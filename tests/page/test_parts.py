@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mlmat.page import _contents, _document
-from mlmat.page._formula import below, conventional, conventional_in
 from mlmat.page._labels import Around, Box, arranged
+from mlmat.page.figure import below
 
 PLAIN = st.recursive(
     st.none() | st.text() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
@@ -37,24 +35,8 @@ def test_packed_columns_come_back(values: list[object]) -> None:
     assert found == values
 
 
-@pytest.mark.parametrize(
-    ("stored", "written"),
-    [("CoLiO2", "LiCoO2"), ("NNa3", "Na3N"), ("FeLiO4P", "LiFePO4"), ("O2Ti", "TiO2"), ("Li", "Li"), ("?", "?")],
-)
-def test_formulas_as_chemists_write_them(stored: str, written: str) -> None:
-    assert conventional(stored) == written
-
-
-@given(st.dictionaries(st.sampled_from(["Li", "Co", "O", "N", "Na", "Xe", "Ts"]), st.integers(1, 200), min_size=1))
-def test_a_formula_in_another_order_is_the_same_composition(amounts: dict[str, int]) -> None:
-    formula = "".join(f"{symbol}{amounts[symbol]}" for symbol in sorted(amounts))
-    found = {symbol: int(amount) for symbol, amount in re.findall(r"([A-Z][a-z]?)(\d+)", conventional(formula))}
-    assert found == amounts
-    assert not any(character.isdecimal() and character.isascii() for character in below(formula))
-
-
-def test_formulas_within_a_text() -> None:
-    assert conventional_in("0.500 CoLiO2 + 0.500 O2Ti") == "0.500 LiCoO2 + 0.500 TiO2"
+def test_numbers_of_a_formula_stand_below() -> None:
+    assert below("Li3Fe2(PO4)3") == "Li₃Fe₂(PO₄)₃"
 
 
 POINT = st.tuples(st.floats(0, 600), st.floats(0, 400))

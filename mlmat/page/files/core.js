@@ -41,7 +41,7 @@ function fill(select, pairs, chosen) {
 
 const DIGITS = '₀₁₂₃₄₅₆₇₈₉';
 const subscripts = (formula) => (formula ?? '').replace(/[0-9]/g, (digit) => DIGITS[digit]);
-const formula = (i) => subscripts(rows.name[i]);
+const formula = (i) => subscripts(rows.formula[i]);
 // P6_3/mmc as P6₃/mmc, R-3m as R3̅m.
 const group = (i) => (rows.space_group[i] ?? '').replace(/_([0-9])/g, (_, digit) => DIGITS[digit]).replace(/-([0-9])/g, '$1\u0305');
 

@@ -55,7 +55,23 @@ function above_cell(i) {
   return element('td', stable(i) ? 'stable' : number(above), `number${stable(i) ? ' on-hull' : ''}`, [meter]);
 }
 
-// A system (Li-O) holds its subsystems, an element what contains it, other words what they are a part of.
+// Shares of the atoms in a formula in any order, with brackets of one level; null for other words.
+function composition_of(word) {
+  if (!/^([A-Z][a-z]?\d*|\(([A-Z][a-z]?\d*)+\)\d*)+$/.test(word)) return null;
+  const amounts = new Map();
+  for (const [, inside, times, symbol, amount] of word.matchAll(/\(([^()]*)\)(\d*)|([A-Z][a-z]?)(\d*)/g)) {
+    const parts = symbol ? [[null, symbol, amount]] : [...inside.matchAll(/([A-Z][a-z]?)(\d*)/g)];
+    for (const [, part, n] of parts) amounts.set(part, (amounts.get(part) ?? 0) + Number(n || 1) * (symbol ? 1 : Number(times || 1)));
+  }
+  const total = [...amounts.values()].reduce((sum, n) => sum + n, 0);
+  return new Map([...amounts].map(([part, n]) => [part, n / total]));
+}
+
+const is_composition = (i, shares) => shares !== null && shares.size === rows.elements[i].length &&
+  rows.elements[i].every((symbol, k) => Math.abs((shares.get(symbol) ?? -1) - rows.fractions[i][k]) < 1e-6);
+
+// A system (Li-O) holds its subsystems, an element what contains it, a formula its multiples in any order; other words
+// what they are a part of.
 function fits(i, word) {
   const elements = rows.elements[i];
   if (/^[A-Z][a-z]?(-[A-Z][a-z]?)+$/.test(word)) {
@@ -63,7 +79,8 @@ function fits(i, word) {
     return elements.every((symbol) => allowed.includes(symbol));
   }
   if (/^[A-Z][a-z]?$/.test(word) && known_elements.has(word)) return elements.includes(word);
-  const texts = [rows.name[i], rows.formula[i], rows.space_group[i], rows.external_id[i], rows.structure_id[i], rows.path[i]];
+  if (is_composition(i, composition_of(word))) return true;
+  const texts = [rows.formula[i], rows.space_group[i], rows.external_id[i], rows.structure_id[i], rows.path[i]];
   return texts.some((text) => text?.toLowerCase().includes(word.toLowerCase()));
 }
 
@@ -81,7 +98,7 @@ function chosen_rows() {
 function sorted_rows() {
   const found = chosen_rows();
   if (!sorting.name) return found;
-  const values = sorting.name === 'formula' ? rows.name : rows[sorting.name];
+  const values = rows[sorting.name];
   const sign = sorting.down ? -1 : 1;
   const compare = (a, b) => (typeof a === 'number' ? a - b : collator.compare(a, b));
   return found.sort((i, j) => {
