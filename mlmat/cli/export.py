@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from mlmat.export import Export
 
 EXAMPLE = """\
-mlmat export best/ --where "rank = 1" --order energy_per_atom --limit 10   ten of the best, as CIFs
-mlmat export carbon.db --where "formula = 'C'" --limit 10                  the ten best carbons; ase gui carbon.db
+mlmat export best/ --reduction candidates --where "e_above_hull < 0.05" --limit 10   the ten nearest to the hull
+mlmat export silica.db --where "formula = 'SiO2'" --limit 10    ten of SiO2, the lowest first; ase gui silica.db
 mlmat export near.extxyz --where "energy_above_best < 0.05" --method mace
 mlmat export all.jsonl --query "SELECT structure_id FROM ranking WHERE volume_per_atom < 10\""""
 
@@ -56,9 +56,10 @@ def export(target: str, db: Path, overwrite: bool, **wish: Any) -> None:
       .jsonl          OPTIMADE
 
     Structures go out in the order of `mlmat reduce ranking`: by formula, the lowest energy per atom first. --where and
-    --order take its columns: rank, energy_per_atom, energy_above_best, … The relaxed structure goes out where there is
-    one. Where files give other values for the same key of one structure, those of the file that fits --where go out,
-    else of the first file, and key_conflicts lists the others.
+    --order take its columns: rank, energy_per_atom, energy_above_best, … Total energies compare structures of one
+    formula only: across formulas, --reduction candidates goes by energy above the hull. Formulas are understood in any
+    order. The relaxed structure goes out where there is one. Where files give other values for the same key of one
+    structure, those of the file that fits --where go out, else of the first file, and key_conflicts lists the others.
     """
     from mlmat.export import Wish
     from mlmat.export import export as run

@@ -30,7 +30,7 @@ MARGIN = 10.0
 
 @click.command(
     cls=Examples,
-    example='mlmat sql "SELECT formula, energy_per_atom FROM ranking WHERE rank = 1" -o best.csv',
+    example='mlmat sql "SELECT formula, e_above_hull, path FROM candidates WHERE e_above_hull < 0.05" -o best.csv',
 )
 @click.argument("query", required=False)
 @click.option("--write", is_flag=True, help="Allow a statement that changes the store.")
@@ -61,7 +61,7 @@ def sql(
 ) -> None:
     """Run an SQL query (from standard input where none is given); read-only unless --write.
 
-    SQL reaches the store alone: no file, no network, no setting.
+    SQL reaches the store alone: no file, no network, no setting. formula_is(formula, 'O2Si') holds for SiO2.
     """
     from mlmat.output import write as print_rows
     from mlmat.store._bounds import Bounds

@@ -3,7 +3,8 @@ CREATE OR REPLACE VIEW imports AS
 SELECT
     i.outcome,
     i.reason,
-    i.chemical_formula AS formula,
+    e.formula,
+    i.chemical_formula,
     r.energy,
     r.correction,
     i.external_id,
@@ -18,12 +19,14 @@ SELECT
 FROM import_row AS i
 JOIN method AS m USING (method_id)
 LEFT JOIN result AS r USING (result_id)
+LEFT JOIN entry AS e USING (result_id)
 WHERE i.current
 ORDER BY i.outcome = 'imported', m.method, i.path, try_cast(regexp_extract(i.place, '\d+') AS BIGINT), i.external_id;
 COMMENT ON VIEW imports IS 'What became of each row of the files that import-results read; the refused ones first';
 COMMENT ON COLUMN imports.outcome IS 'imported; duplicate (the file says it twice) or refused';
 COMMENT ON COLUMN imports.reason IS 'Why, when it is not imported';
-COMMENT ON COLUMN imports.formula IS 'Formula of the cell, elements in alphabetical order';
+COMMENT ON COLUMN imports.formula IS 'Reduced formula, elements in order of electronegativity; NULL for what was not imported';
+COMMENT ON COLUMN imports.chemical_formula IS 'Formula of the cell, elements in alphabetical order; NULL where it could not be read';
 COMMENT ON COLUMN imports.path IS 'Absolute path of the file';
 COMMENT ON COLUMN imports.place IS 'Line, row or entry of the file, from 1';
 COMMENT ON COLUMN imports.warnings IS 'What was noticed and accepted';
