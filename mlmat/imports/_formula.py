@@ -7,7 +7,7 @@ import unicodedata
 from math import isfinite
 from typing import Any
 
-from mlmat.formula import HEAVY, HYDRATE, LONGEST, WHOLE, parts
+from mlmat.formula import HEAVY, HYDRATE, LONGEST, WHOLE, canonical, parts, pretty
 from mlmat.imports._given import Wrong
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -18,6 +18,9 @@ _ION = re.compile(r"([A-Z][a-z]?)(?:(\d+\.?\d*|\.\d+)?([+-]))?(?:,spin=[^,]*)?")
 _ROUNDED = 0.005
 #: Fewest and most atoms of an element in a cell.
 _FEWEST, _MOST = 1e-6, 1e6
+
+#: What is said of D and T.
+ISOTOPES = "isotopes of hydrogen count as H"
 
 Amounts = dict[str, float]
 
@@ -30,11 +33,21 @@ def amounts_of(given: Any, warnings: list[str]) -> Amounts:
         element = "H" if symbol in HEAVY else _known(symbol)
         found[element] = found.get(element, 0.0) + amount
     if any(symbol in HEAVY for symbol, _ in raw):
-        warnings.append("isotopes of hydrogen count as H")
+        warnings.append(ISOTOPES)
     kept = {element: _whole(_bounded(element, amount)) for element, amount in sorted(found.items()) if amount > 0}
     if not kept:
         raise Wrong(f"no atoms in its formula {given!s:.80}")
     return kept
+
+
+def note_isotope(name: str | None, amounts: Amounts, warnings: list[str]) -> None:
+    """Warn where an id is the formula of an isotope, such as D2O: pymatgen writes H for it into its files."""
+    try:
+        heavy = "H" in amounts and any(symbol in HEAVY for symbol, _ in parts(name or ""))
+    except ValueError:
+        return
+    if heavy and canonical(name or "") == pretty(amounts) and ISOTOPES not in warnings:
+        warnings.append(f"{ISOTOPES} (its id says {name})")
 
 
 def _known(symbol: str) -> str:

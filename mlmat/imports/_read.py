@@ -72,10 +72,11 @@ def _row(given: Given | Lost, limits: Limits) -> dict[str, Any]:
 
 
 def _taken(given: Given, limits: Limits, row: dict[str, Any]) -> dict[str, Any]:
-    structure, problem = _structure(given.structure, limits)
+    structure, problem = _structure(given, limits)
     amounts = _composition(given, structure, problem)
     if amounts:
         row["chemical_formula"] = written(amounts)
+        _formula.note_isotope(row["external_id"], amounts, given.warnings)
     energy = _formula.number(given.energy, "energy")
     correction = None if _empty(given.correction) else _formula.number(given.correction, "correction")
     if problem:
@@ -152,19 +153,21 @@ def fits(amounts: _formula.Amounts, structure: Mapping[str, Any], warnings: list
     return False
 
 
-def _structure(given: Any, limits: Limits) -> tuple[dict[str, Any] | None, str | None]:
+def _structure(given: Given, limits: Limits) -> tuple[dict[str, Any] | None, str | None]:
     """The row of table `structure` that comes with a result, or why there is none although one was given."""
     from mlmat.structure import to_row
 
-    if _empty(given):
+    said = given.structure
+    if _empty(said):
         return None, None
-    if isinstance(given, dict):
-        if charge := given.get("charge"):
+    if isinstance(said, dict):
+        if charge := said.get("charge"):
             raise Wrong(f"its cell has a charge of {charge} e")
-        blocks = list(read("entry.json", json.dumps(given).encode(), limits))
+        blocks = list(read("entry.json", json.dumps(said).encode(), limits))
     else:
-        blocks = list(read("row.cif", str(given).encode("utf-8", "surrogateescape"), limits))
+        blocks = list(read("row.cif", str(said).encode("utf-8", "surrogateescape"), limits))
     block = blocks[0]
+    given.warnings.extend(f"its structure: {text}" for text in block.warnings)
     if len(blocks) > 1:
         return None, f"{len(blocks)} structures where one is expected"
     if block.atoms is None or block.outcome != "stored":

@@ -22,6 +22,7 @@ from mlmat.parsl_config._kernel import (
     providers,
     started,
     submit,
+    was_refused,
 )
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ __all__ = [
     "searched_last",
     "seconds_per_batch",
     "submit",
+    "was_refused",
     "worker_init",
     "workers_of",
 ]

@@ -77,6 +77,17 @@ def check_alive(kernel: Any) -> None:
             raise RunnerError(trouble)
 
 
+def was_refused(error: BaseException) -> bool:
+    """Whether a task's error was raised as parsl handed it to its executor: no worker and no structure had a part."""
+    at = error.__traceback__
+    while at is not None:
+        code = at.tb_frame.f_code
+        if code.co_name == "launch_task" and code.co_filename.endswith("dflow.py"):
+            return True
+        at = at.tb_next
+    return False
+
+
 def news(kernel: Any) -> list[str]:
     """What has become of blocks since the last call, for people."""
     found: list[str] = []

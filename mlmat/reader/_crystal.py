@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 #: Heavy isotopes that files name like elements, and their masses in u.
 ISOTOPES = {"D": 2.014, "T": 3.016}
+ISOTOPE_WARNING = "isotopes of hydrogen"
+#: Difference in u within which a mass is theirs.
+HEAVIER = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +103,15 @@ def elements(symbols: Sequence[str], warnings: list[str]) -> tuple[NDArray[np.in
     heavy = [f"{s}{i}" for i, s in enumerate(symbols, 1) if s in ISOTOPES]
     if not heavy:
         return numbers, None
-    warnings.append(f"isotopes of hydrogen at {some(heavy)}: kept as H")
+    warnings.append(f"{ISOTOPE_WARNING} at {some(heavy)}: kept as H")
     return numbers, np.array([ISOTOPES.get(s, atomic_masses[known[s]]) for s in symbols], float)
+
+
+def isotope(symbol: Any, mass: Any) -> str | None:
+    """D or T, where an atom of hydrogen has about the mass (u) of one; else None."""
+    if symbol != "H" or not isinstance(mass, int | float):
+        return None
+    return next((name for name, its in ISOTOPES.items() if abs(mass - its) < HEAVIER), None)
 
 
 def _judged(

@@ -10,7 +10,7 @@ from ase import Atoms
 from mlmat.reader._cell import MAX_LENGTH, MIN_THICKNESS, thinnest
 from mlmat.reader._contact import contacts
 from mlmat.reader._sites import MAX_FRACTION
-from mlmat.reader._verdict import NotACrystal, Refused
+from mlmat.reader._verdict import NotACrystal, Refused, some
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +45,21 @@ def listed_atoms(content: Content, warnings: list[str]) -> Atoms:
         atoms.set_initial_charges(charges)
     if masses is not None and (masses > 0).all():
         atoms.set_masses(masses)
+        _name_isotopes(atoms, warnings)
     return atoms
+
+
+def _name_isotopes(atoms: Atoms, warnings: list[str]) -> None:
+    """Warn of hydrogen that is heavy by its mass alone; where its symbol said so, that was told."""
+    from mlmat.reader._crystal import ISOTOPE_WARNING, isotope
+
+    found = (
+        (isotope(s, float(mass)), i)
+        for i, (s, mass) in enumerate(zip(atoms.symbols, atoms.get_masses(), strict=True), 1)
+    )
+    heavy = [f"{name}{i}" for name, i in found if name]
+    if heavy and not any(text.startswith(ISOTOPE_WARNING) for text in warnings):
+        warnings.append(f"{ISOTOPE_WARNING} at {some(heavy)}: kept as H")
 
 
 def _regular(values: Any, what: str) -> NDArray[Any]:

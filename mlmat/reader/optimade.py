@@ -10,7 +10,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mlmat.reader._crystal import Content, Part, block, check_size, elements, refusal, to_the_end
+from mlmat.reader._crystal import Content, Part, block, check_size, elements, isotope, refusal, to_the_end
 from mlmat.reader._json import Node, documents
 from mlmat.reader._occupancy import shares
 from mlmat.reader._values import SHAPES
@@ -165,7 +165,7 @@ def _share(species: dict[str, dict[str, Any]], name: Any) -> dict[str, float]:
     if str(name) not in species:
         raise Refused(f"{name} is on a site, but not among the species")
     kind = species[str(name)]
-    symbols = kind["chemical_symbols"]
+    symbols = _isotopes(kind["chemical_symbols"], kind.get("mass"))
     found: dict[str, float] = {}
     try:
         for symbol, concentration in zip(symbols, kind.get("concentration") or [1.0] * len(symbols), strict=True):
@@ -174,6 +174,13 @@ def _share(species: dict[str, dict[str, Any]], name: Any) -> dict[str, float]:
     except (TypeError, ValueError):
         raise NotACrystal(f"species {name}: symbols and concentrations are not two equal lists") from None
     return found
+
+
+def _isotopes(symbols: Any, masses: Any) -> Any:
+    """The symbols of a species, D and T in place of H where its masses (u) are theirs."""
+    if not isinstance(symbols, list) or not isinstance(masses, list) or len(masses) != len(symbols):
+        return symbols
+    return [isotope(symbol, mass) or symbol for symbol, mass in zip(symbols, masses, strict=True)]
 
 
 def _cell(vectors: Any) -> Any:

@@ -215,6 +215,11 @@ class Screen:
             raise RunnerError(
                 f"the workers cannot run tasks ({kind}: {said}); is their environment this one?"
             ) from error
+        if parsl_config.was_refused(error):
+            raise RunnerError(
+                f"parsl's executor takes no tasks as it is configured ({kind}: {said.rstrip('.')}); no structure has "
+                "failed: mend the configuration, or give another one with --config"
+            ) from error
         if kind in INNOCENT and not batch.apart:  # with all batches of its node: no sign that others would fail
             batch.unlucky += 1
             feed.give_back([batch])

@@ -97,3 +97,10 @@ def test_reduced_formulas() -> None:
     assert reduced_formula({"Co": 1.0, "Li": 0.5, "O": 2.0}) == "Co2LiO4"
     assert reduced_formula({"Co": 1.0, "Li": 0.47, "O": 2.0}) == "CoLi0.47O2"
     assert reduced_formula({"N": 1.0, "Na": 1.0}) == "NNa"
+
+
+@pytest.mark.parametrize("formula", ["D2O", "T2O", "DTO", {"D": 2, "O": 1}, {"T+": 2, "O2-": 1}])
+def test_isotopes_are_never_read_as_hydrogen_in_silence(formula: object) -> None:
+    warnings: list[str] = []
+    assert amounts_of(formula, warnings) == {"H": 2, "O": 1}
+    assert warnings == ["isotopes of hydrogen count as H"]
