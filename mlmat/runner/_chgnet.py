@@ -62,13 +62,7 @@ class Chgnet(Evaluator):
         self.references = array_of(self.model.composition_model.fc.weight)[0]
 
     def _graph(self, atoms: Atoms) -> Bonds:
-        graph = graph_of(atoms, self.species, self.cutoff)
-        alone = len(atoms) - len(np.unique(graph.edges[0]))
-        if alone:
-            raise ValueError(
-                f"{alone} of {len(atoms)} atoms have no neighbour within {self.cutoff:g} Å: CHGNet needs one for each"
-            )
-        return bonds_of(graph, self.short)
+        return bonds_of(graph_of(atoms, self.species, self.cutoff), self.short)
 
     def _forward(self, graphs: list[Bonds]) -> list[Evaluation]:
         with TORCH, default_dtype(self.dtype), torch.enable_grad():

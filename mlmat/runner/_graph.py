@@ -11,19 +11,18 @@ from ase import Atoms
 from ase.data import chemical_symbols
 from matscipy.neighbours import neighbour_list
 
+from mlmat.runner._box import box_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-#: Atoms per Å³; diamond has 0.18. Denser cells would cost memory without end in the neighbour list.
-DENSEST = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Graph:
     """One structure of n atoms and e edges, lengths in Å.
 
-    species: (n,) positions in the model's list of elements; positions: (n, 3); cell: (3, 3), stretched along
-    directions without periodicity; edges: (2, e) sender and receiver; images: (e, 3) the receiver's cell;
+    species: (n,) positions in the model's list of elements; positions: (n, 3) and cell: (3, 3) are those of its `Box`;
+    edges: (2, e) sender and receiver; images: (e, 3) the receiver's cell, 0 along directions without periodicity;
     periodic: in all three directions.
     """
 
@@ -71,38 +70,9 @@ def ranges(numbers: Sequence[int]) -> str:
 def graph_of(atoms: Atoms, species: Species, cutoff: float) -> Graph:
     """Find the neighbours within `cutoff` Å. ValueError where the model cannot take the structure."""
     index = species.index(atoms.numbers)
-    check_geometry(atoms)
-    cell = _stretched(atoms, cutoff)
-    found = neighbour_list("ijS", positions=atoms.positions, cell=cell, pbc=atoms.pbc, cutoff=cutoff)
-    return Graph(index, atoms.positions.copy(), cell, np.stack(found[:2]), found[2], bool(atoms.pbc.all()))
-
-
-def _stretched(atoms: Atoms, cutoff: float) -> np.ndarray:
-    """The cell, with vectors along x, y and z beyond all neighbours where there is no periodicity."""
-    cell: np.ndarray = atoms.cell.array.copy()
-    if not atoms.pbc.all():
-        cell[~atoms.pbc] = 5 * cutoff * (np.abs(atoms.positions).max() + 1) * np.eye(3)[~atoms.pbc]
-    return cell
-
-
-def check_geometry(atoms: Atoms) -> None:
-    """Raise ValueError on what crashes or blows up a neighbour list: nothing, NaN, flat or overfull cells."""
-    if len(atoms) == 0:
-        raise ValueError("the structure has no atoms")
-    cell = atoms.cell.array
-    if not (np.isfinite(atoms.positions).all() and np.isfinite(cell).all()):
-        raise ValueError("positions or cell are not finite")
-    extent = _extent(cell if (full := atoms.pbc.all()) else cell[atoms.pbc])
-    if extent < 1e-6:
-        raise ValueError("the cell has no volume")
-    if full and len(atoms) / extent > DENSEST:
-        raise ValueError(f"{len(atoms)} atoms in {extent:.3g} Å³ is denser than matter (over {DENSEST} per Å³)")
-
-
-def _extent(vectors: np.ndarray) -> float:
-    """Length, area or volume that up to three vectors span; of none 1."""
-    square = len(vectors) == vectors.shape[1]
-    return float(abs(np.linalg.det(vectors)) if square else np.sqrt(abs(np.linalg.det(vectors @ vectors.T))))
+    box = box_of(atoms, cutoff)
+    found = neighbour_list("ijS", positions=box.positions, cell=box.cell, pbc=atoms.pbc, cutoff=cutoff)
+    return Graph(index, box.positions, box.cell, np.stack(found[:2]), found[2], bool(atoms.pbc.all()))
 
 
 def pack(sizes: Sequence[int], limit: int) -> list[list[int]]:

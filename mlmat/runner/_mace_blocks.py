@@ -134,7 +134,9 @@ def filled(graph: Graph, cutoff: float) -> Graph:
     senders = receivers.copy()
     senders[real] = graph.edges[1]
     images = np.zeros((len(receivers), 3), dtype=graph.images.dtype)
-    images[:, 0] = 1 + np.ceil(2 * cutoff / np.linalg.norm(graph.cell[0]))
+    lengths = np.linalg.norm(graph.cell, axis=1)
+    shortest = lengths.argmin()  # powers of an edge as long as a vacuum would leave float32's range
+    images[:, shortest] = 1 + np.ceil(2 * cutoff / lengths[shortest])
     images[real] = -graph.images
     return Graph(graph.species, graph.positions, graph.cell, np.stack([senders, receivers]), images, graph.periodic)
 

@@ -117,7 +117,9 @@ class _Job:
         target = self.atoms
         if self.goal.mode == "cell":
             if not self.atoms.pbc.all():
-                raise ValueError("relax=cell needs a structure that is periodic in three directions")
+                raise ValueError(
+                    "relax=cell needs a structure that is periodic in three directions; use relax=positions"
+                )
             target = CellFilter(self.atoms)
         optimizer = getattr(ase.optimize, self.goal.optimizer)(target, logfile=None)
         optimizer.fmax = self.goal.fmax

@@ -134,6 +134,82 @@ def test_molecules_and_slabs_have_no_stress(runner):
 
 
 @pytest.fixture(scope="session")
+def shipped():
+    return Runner(**Runner.prepare({}).settings)
+
+
+def wire() -> Atoms:
+    return Atoms("Au2", positions=[[0, 0, 0], [0, 2.6, 0.4]], cell=[[10, 0, 0], [0, 0, 10], [0, 5.2, 0]], pbc=[0, 0, 1])
+
+
+def partly_periodic() -> list[Atoms]:
+    slab = bulk("Cu", cubic=True).repeat((1, 1, 2))
+    slab.rattle(0.1, seed=0)
+    slab.pbc = (True, True, False)
+    sheet = Atoms("C2", positions=[[0, 0, 0], [1.23, 0, 0.71]], cell=[[2.46, 0, 0], [1.23, 0, 2.13], [0, 0, 0]])
+    sheet.pbc = (True, True, False)
+    return [slab, sheet, wire(), Atoms("OH2", positions=[[0, 0, 0], [0, 0.76, 0.59], [0, -0.76, 0.59]])]
+
+
+def test_a_wire_along_y_is_no_pair_of_isolated_atoms(shipped):
+    along_z = Atoms("Au2", positions=[[0, 0, 0], [0.4, 0, 2.6]], cell=[10, 10, 5.2], pbc=[0, 0, 1])
+    boxed = Atoms("Au2", positions=[[0, 0, 0], [0.4, 0, 2.6]], cell=[20, 20, 5.2], pbc=True)
+    energies = [shipped.run(one)["energy"] for one in (wire(), along_z, boxed)]
+    np.testing.assert_allclose(energies, -4.00966, atol=5e-6)
+
+
+@pytest.mark.parametrize("number", range(4), ids=["slab", "sheet", "wire", "molecule"])
+def test_orientation_order_place_and_handedness_change_no_energy(shipped, number):
+    atoms = partly_periodic()[number]
+    rng = np.random.default_rng(number)
+    row = shipped.run(atoms)
+    for order in ([0, 1, 2], [1, 2, 0], [2, 0, 1], [1, 0, 2], [2, 1, 0], [0, 2, 1]):
+        turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+        other = Atoms(
+            atoms.numbers, positions=atoms.positions @ turn, cell=atoms.cell[order] @ turn, pbc=atoms.pbc[order]
+        )
+        other.positions += 100 * rng.normal(size=3) + rng.integers(-3, 4, (len(atoms), 3)) * other.pbc @ other.cell
+        found = shipped.run(other)
+        assert found["energy"] == pytest.approx(row["energy"], abs=1e-10)
+        np.testing.assert_allclose(found["forces"], row["forces"] @ turn, atol=1e-9)
+        assert found["stress"] is None
+
+
+def test_a_slab_turned_by_nearly_a_right_angle_is_computed_at_once(shipped):
+    slab = partly_periodic()[0]
+    energy = shipped.run(slab)["energy"]
+    for angle in (89.9, 89.99, 90, 90.01):
+        turned = slab.copy()
+        turned.rotate(angle, "x", rotate_cell=True)
+        assert shipped.run(turned)["energy"] == pytest.approx(energy, abs=1e-9)
+
+
+def test_a_turned_slab_relaxes_as_it_does_unturned(prepared):
+    relaxing = Runner(**prepared.settings | {"relax": "positions", "max_steps": 5})
+    slab = partly_periodic()[0]
+    turned = slab.copy()
+    turned.rotate(90, "x", rotate_cell=True)
+    first, second = relaxing.run_batch([slab, turned])
+    assert first["steps"] == second["steps"] == 5
+    assert second["energy"] == pytest.approx(first["energy"], abs=1e-9)
+    back = second["relaxed"]
+    back.rotate(-90, "x", rotate_cell=True)
+    np.testing.assert_allclose(back.positions, first["relaxed"].positions, atol=1e-8)
+
+
+def test_float32_bears_places_and_vacuum_as_far_as_they_come():
+    single = Runner(**Runner.prepare({"dtype": "float32"}).settings)
+    water = partly_periodic()[3]
+    far = water.copy()
+    far.positions += 1e5
+    energies = [row["energy"] for row in single.run_batch([water, far])]
+    assert energies[1] == pytest.approx(energies[0], abs=1e-4)
+    chain = Atoms("Cu", cell=[1e6, 2.5, 2.5], pbc=True)
+    sheet = Atoms("Cu", cell=[0, 2.5, 2.5], pbc=[0, 1, 1])
+    assert single.run(chain)["energy"] == pytest.approx(single.run(sheet)["energy"], abs=1e-5)
+
+
+@pytest.fixture(scope="session")
 def two_heads(tmp_path_factory):
     """A model with vector features and two heads, as the multi-head foundation models have."""
     import torch
