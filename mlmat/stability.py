@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    Composition = tuple[tuple[str, float], ...]
 
 #: Elements up to which PhaseDiagram is taken: always, and for more phases than a few.
 FEW_ELEMENTS, MOST_ELEMENTS, FEW_ASKED = 4, 6, 20
@@ -57,10 +58,16 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How far a phase lies above the hull (eV/atom, 0 on it), and the stable phases there: key to atomic fraction."""
+    """How far a phase lies above the hull (eV/atom, 0 on it), and the stable phases there: key to atomic fraction.
+
+    e_decomposition: above the hull of all phases of other compositions (eV/atom), below 0 for what is stable; None for
+    elements. competitors: compounds of other compositions that the hull was made of.
+    """
 
     e_above_hull: float
     products: dict[str, float]
+    e_decomposition: float | None
+    competitors: int
 
 
 def above_hull(asked: Sequence[Phase], competing: Sequence[Phase]) -> list[Verdict | None]:
@@ -78,8 +85,8 @@ def above_hull(asked: Sequence[Phase], competing: Sequence[Phase]) -> list[Verdi
         raise ValueError(f"no energy of the pure elements {', '.join(missing)}")
     asked, inside = [_formed(phase, pure) for phase in asked], [_formed(phase, pure) for phase in inside]
     best = _best([phase for phase in inside if phase.credible])
-    mixtures = iter(_mixtures([phase for phase in asked if phase.credible], best, elements))
-    return [_verdict(phase, next(mixtures)) if phase.credible else None for phase in asked]
+    found = iter(_verdicts([phase for phase in asked if phase.credible], best, elements))
+    return [next(found) if phase.credible else None for phase in asked]
 
 
 def _pure(phases: Sequence[Phase]) -> dict[str, float]:
@@ -92,17 +99,28 @@ def _pure(phases: Sequence[Phase]) -> dict[str, float]:
     return found
 
 
+def _verdicts(asked: Sequence[Phase], best: list[Phase], elements: list[str]) -> list[Verdict]:
+    mixtures = _mixtures(asked, best, elements)
+    above = [_above(phase, mixture) for phase, mixture in zip(asked, mixtures, strict=True)]
+    apart = _apart(asked, above, best)
+    return [_verdict(*one) for one in zip(asked, mixtures, above, apart, strict=True)]
+
+
 def _formed(phase: Phase, pure: Mapping[str, float]) -> Phase:
     """The phase with its energy of formation: sums over total energies would cost digits, all electrons' above all."""
     elements = sum(amount * pure[element] for element, amount in phase.amounts.items())
     return Phase(phase.key, phase.amounts, phase.energy - elements)
 
 
+def _composition(phase: Phase) -> Composition:
+    return tuple((e, round(x, 8)) for e, x in sorted(phase.fractions.items()))
+
+
 def _best(phases: Sequence[Phase]) -> list[Phase]:
     """The lowest phase of each composition: no other can lie on the hull."""
-    best: dict[tuple[tuple[str, float], ...], Phase] = {}
+    best: dict[Composition, Phase] = {}
     for phase in sorted(phases, key=lambda phase: (phase.energy_per_atom, phase.key)):
-        best.setdefault(tuple((e, round(x, 8)) for e, x in sorted(phase.fractions.items())), phase)
+        best.setdefault(_composition(phase), phase)
     return list(best.values())
 
 
@@ -157,9 +175,61 @@ def _column(phase: Phase, elements: list[str]) -> list[float]:
     return [fractions.get(element, 0.0) for element in elements]
 
 
-def _verdict(phase: Phase, mixture: Mapping[Phase, float]) -> Verdict:
+def _above(phase: Phase, mixture: Mapping[Phase, float]) -> float:
+    """Energy above a mixture, exactly 0 on it."""
     energy = phase.energy_per_atom - sum(product.energy_per_atom * x for product, x in mixture.items())
-    if energy <= ZERO:
-        return Verdict(0.0, {phase.key: 1.0})
+    return energy if energy > ZERO else 0.0
+
+
+def _apart(asked: Sequence[Phase], above: Sequence[float], best: Sequence[Phase]) -> list[tuple[float | None, int]]:
+    """For each phase its energy above the hull of all other compositions, and the number of compounds among those.
+
+    Only the hull of what lies on it changes without it; phases of one composition share the hull that is left.
+    """
+    compounds = {_composition(phase): phase for phase in best if len(phase.amounts) > 1}
+    inside = {e: sum(e >= p.amounts.keys() for p in compounds.values()) for e in {frozenset(p.amounts) for p in asked}}
+    own = [_composition(phase) for phase in asked]
+    stable = {key: phase for key, phase, energy in zip(own, asked, above, strict=True) if energy == 0}
+    left = {key: _without(phase, compounds) for key, phase in stable.items() if len(phase.amounts) > 1}
+    energies = [
+        None if len(phase.amounts) == 1 else phase.energy_per_atom - left[key] if key in left else energy
+        for key, phase, energy in zip(own, asked, above, strict=True)
+    ]
+    counts = [inside[frozenset(phase.amounts)] - (key in compounds) for key, phase in zip(own, asked, strict=True)]
+    return list(zip(energies, counts, strict=True))
+
+
+def _without(phase: Phase, compounds: Mapping[Composition, Phase]) -> float:
+    """Energy of formation (eV/atom) of the best mixture of other compositions at the composition of a phase."""
+    own = _composition(phase)
+    others = [
+        other
+        for key, other in compounds.items()
+        if key != own and other.energy < 0 and phase.amounts.keys() >= other.amounts.keys()
+    ]
+    if not others:
+        return 0.0
+    if len(phase.amounts) == 2:
+        return _between(phase, others)
+    pure = [Phase(element, {element: 1.0}, 0.0) for element in phase.amounts]
+    return sum(other.energy_per_atom * x for other, x in _least_mixture(phase, [*pure, *others]).items())
+
+
+def _between(phase: Phase, others: Sequence[Phase]) -> float:
+    """The lowest energy at its composition on a line between two other phases of its two elements."""
+    import numpy as np
+
+    element = min(phase.amounts)
+    x = np.array([0.0, 1.0, *(other.fractions[element] for other in others)])
+    energy = np.array([0.0, 0.0, *(other.energy_per_atom for other in others)])
+    at = phase.fractions[element]
+    left, right = x < at, x > at
+    weight = (at - x[left])[:, None] / (x[right][None, :] - x[left][:, None])
+    return float(((1 - weight) * energy[left][:, None] + weight * energy[right][None, :]).min())
+
+
+def _verdict(phase: Phase, mixture: Mapping[Phase, float], above: float, apart: tuple[float | None, int]) -> Verdict:
+    if above == 0:
+        return Verdict(0.0, {phase.key: 1.0}, *apart)
     products = sorted(((p.key, x) for p, x in mixture.items() if x > NOTHING), key=lambda pair: (-pair[1], pair[0]))
-    return Verdict(energy, dict(products))
+    return Verdict(above, dict(products), *apart)

@@ -391,7 +391,8 @@ CREATE TABLE hull_row (
     decomposition VARCHAR,
     products STRUCT(id VARCHAR, formula VARCHAR, amount DOUBLE)[],
     reason VARCHAR,
-    e_decomposition DOUBLE
+    e_decomposition DOUBLE,
+    competitors INTEGER
 );
 COMMENT ON TABLE hull_row IS 'Energies above the hull as they were computed last; the view hull shows those that still hold';
 COMMENT ON COLUMN hull_row.result_id IS 'The result whose phase it is';
@@ -402,6 +403,7 @@ COMMENT ON COLUMN hull_row.decomposition IS 'Stable phases that it decomposes in
 COMMENT ON COLUMN hull_row.products IS 'The same, one each: id (external id, else structure), reduced formula, fraction of the atoms';
 COMMENT ON COLUMN hull_row.reason IS 'Why there is no number';
 COMMENT ON COLUMN hull_row.e_decomposition IS 'Energy in eV/atom above the hull of all phases of other compositions: below 0 for what is stable; NULL for elements';
+COMMENT ON COLUMN hull_row.competitors IS 'Compounds of other compositions that the hull is made of; 0: only the elements';
 
 CREATE TABLE hull_system (
     method_id VARCHAR NOT NULL,

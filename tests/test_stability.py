@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import math
 import time
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -149,3 +153,65 @@ def test_few_phases_of_many_elements_are_as_exact(monkeypatch: pytest.MonkeyPatc
     for one, other in zip(few, above_hull(phases, phases), strict=True):
         assert one.e_above_hull == pytest.approx(other.e_above_hull, abs=1e-9)
         assert one.products == pytest.approx(other.products)
+
+
+def test_how_far_a_stable_phase_lies_below_all_others() -> None:
+    phases = [*pure("Li", "O"), phase("Li2O", -2.0, Li=2, O=1), phase("Li2O2", -1.6, Li=2, O=2),
+              phase("LiO3", -0.5, Li=1, O=3), phase("high", -1.0, Li=4, O=2), phase("bad", 0.5, Li=3, O=1)]  # fmt: skip
+    found = {p.key: v for p, v in zip(phases, above_hull(phases, phases), strict=True)}
+    assert found["Li2O"].e_decomposition == pytest.approx(-2.0 + 1.6 * 2 / 3)  # Li2O2 and Li
+    assert found["Li2O2"].e_decomposition == pytest.approx(-1.6 + 2.0 * 3 / 4)  # Li2O and O
+    assert found["high"].e_decomposition == pytest.approx(-1.0 + 1.6 * 2 / 3)  # a polymorph of it, that lies lower
+    assert found["LiO3"].e_decomposition == found["LiO3"].e_above_hull == pytest.approx(0.3)
+    assert found["bad"].e_decomposition == found["bad"].e_above_hull
+    assert (found["Li"].e_decomposition, found["O"].e_decomposition) == (None, None)
+    assert [found[key].competitors for key in ("Li", "Li2O", "high", "LiO3", "bad")] == [0, 3, 3, 3, 3]
+
+
+@settings(max_examples=20)
+@given(systems())
+def test_a_stable_phase_left_out_is_as_far_above_the_hull_without_it(phases: list[Phase]) -> None:
+    """Of any number of elements: what it is below the hull is what a phase of its energy there was above the rest."""
+    for one, verdict in zip(phases, above_hull(phases, phases), strict=True):
+        if len(one.amounts) > 1:
+            own = {e: round(x, 8) for e, x in one.fractions.items()}
+            rest = [p for p in phases if {e: round(x, 8) for e, x in p.fractions.items()} != own]
+            raised = Phase("raised", one.amounts, one.energy + 50 * one.atoms)
+            (other,) = above_hull([raised], [*rest, raised])
+            assert verdict.e_decomposition == pytest.approx(other.e_above_hull - 50, abs=1e-7)
+            assert (verdict.e_decomposition <= 0) >= (verdict.e_above_hull == 0)
+
+
+@pytest.mark.parametrize("system", ["Li-Co-Ni-O", "Cl-Mn-Na-O-Y"])
+def test_decomposition_energies_of_complete_systems_are_those_of_pymatgen(shared: Path, system: str) -> None:
+    from pymatgen.analysis.phase_diagram import PDEntry, PhaseDiagram
+    from pymatgen.core import Composition
+
+    with gzip.open(shared / "data" / "references" / f"entries_{system}.json.gz", "rt") as file:
+        given = [(e["entry_id"], e["composition"], e["energy"] + e["correction"]) for e in json.load(file)]
+    phases = [Phase(key, amounts, energy) for key, amounts, energy in given]
+    by_elements: dict[frozenset[str], list[Phase]] = {}
+    for one in phases:
+        by_elements.setdefault(frozenset(one.amounts), []).append(one)
+    found = {p.key: v for some in by_elements.values() for p, v in zip(some, above_hull(some, phases), strict=True)}
+    entries = {key: PDEntry(Composition(amounts), energy) for key, amounts, energy in given}
+    diagram = PhaseDiagram(list(entries.values()))
+    stable = {key for key, v in found.items() if v.e_above_hull == 0}
+    formulas = {entries[key].composition.reduced_formula for key in stable}
+    polymorphs = [key for key in sorted(set(found) - stable) if entries[key].composition.reduced_formula in formulas]
+    unstable = sorted(set(found) - stable - set(polymorphs))[::10]
+    checked = [key for key in [*stable, *polymorphs[::5], *unstable] if found[key].e_decomposition is not None]
+    assert len(checked) > 60
+    for key in checked:
+        published = diagram.get_phase_separation_energy(entries[key])
+        assert found[key].e_decomposition == pytest.approx(published, abs=1e-6), key
+
+
+def test_seven_elements_have_decomposition_energies_too() -> None:
+    elements = [*ELEMENTS, "N"]
+    compounds = [phase(f"{a}{b}", -0.4, **{a: 1, b: 1}) for a, b in pairwise(elements)]
+    alloy = phase("alloy", -0.9, **dict.fromkeys(elements, 1))
+    (verdict,) = above_hull([alloy], [*pure(*elements), *compounds, alloy])
+    assert verdict.e_above_hull == 0
+    assert verdict.e_decomposition == pytest.approx(-0.9 + 0.4 * 6 / 7)  # three pairs and one element
+    assert verdict.competitors == 6

@@ -183,6 +183,7 @@ def main() -> None:
     parser.add_argument("--relaxed", type=Path, nargs=2)
     args = parser.parse_args()
     potential = Potential(args.model.absolute(), "float32", "cpu", None, 4000)
+    potential.species.unfit.clear()  # what the shipped model refuses is measured, too
     labels = list(read(args.labels))
     train, test = split(labels, systems(args.wbm))
     test = computed(test, potential)

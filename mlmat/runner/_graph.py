@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from ase import Atoms
-from ase.data import chemical_symbols
+from ase.data import atomic_numbers, chemical_symbols
 from matscipy.neighbours import neighbour_list
 
 from mlmat.runner._box import box_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +40,25 @@ class Graph:
 
 
 class Species:
-    """The elements that a model knows."""
+    """The elements that a model knows; unfit: those of them that it cannot do, by symbol, with the reason."""
 
-    def __init__(self, model: str, numbers: Sequence[int]) -> None:
+    def __init__(self, model: str, numbers: Sequence[int], unfit: Mapping[str, str] | None = None) -> None:
         self.model = model
         self.numbers = numbers
+        self.unfit = {atomic_numbers[symbol]: reason for symbol, reason in (unfit or {}).items()}
         self.count = len(numbers)
         self._index = np.full(len(chemical_symbols) + 1, -1)
         self._index[list(numbers)] = np.arange(self.count)
 
     def index(self, numbers: np.ndarray) -> np.ndarray:
-        """Translate atomic numbers; ValueError names the elements that the model does not know."""
+        """Translate atomic numbers; ValueError names the elements that the model does not know or cannot do."""
         found: np.ndarray = self._index[numbers]
         if (found < 0).any():
             unknown = ", ".join(chemical_symbols[z] for z in sorted(set(numbers[found < 0].tolist())))
             raise ValueError(f"model {self.model} has no element {unknown}; it knows {ranges(self.numbers)}")
+        if reasons := [reason for z, reason in self.unfit.items() if (numbers == z).any()]:
+            instead = "use another model (mlmat models), or --runner chgnet"
+            raise ValueError(f"model {self.model} is refused here: {'; '.join(reasons)}; {instead}")
         return found
 
 

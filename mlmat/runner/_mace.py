@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from mlmat import measured, provenance
 from mlmat.errors import ModelError
 from mlmat.runner import _plain
 from mlmat.runner._graph import Graph, Species, graph_of, probe_graphs
@@ -52,7 +53,8 @@ class Potential(Evaluator):
         self.dtype = getattr(torch, dtype)
         self.model = load(path, self.dtype, self.device, _read_stock if stock else _read)
         self.fast = is_fast(self.model)
-        self.species = Species(path.stem, self.model.atomic_numbers.tolist())
+        unfit = measured.unfit(provenance.sha256(path))
+        self.species = Species(path.stem, self.model.atomic_numbers.tolist(), unfit)
         self.cutoff = float(self.model.r_max)
         self.head = _head_index(path.stem, getattr(self.model, "heads", None) or ["Default"], head)
         self.batch_edges = batch_edges or (CPU_EDGES if self.device.type == "cpu" else self._fitting())

@@ -140,7 +140,8 @@ def _columns(verdict: Verdict, names: Mapping[str, tuple[str, str]]) -> dict[str
         {"id": names[key][0], "formula": names[key][1], "amount": amount} for key, amount in verdict.products.items()
     ]
     text = " + ".join(f"{product['amount']:.3f} {product['formula']}" for product in products)
-    return {"e_above_hull": verdict.e_above_hull, "decomposition": text, "products": products}
+    numbers = {name: getattr(verdict, name) for name in ("e_above_hull", "e_decomposition", "competitors")}
+    return {**numbers, "decomposition": text, "products": products}
 
 
 def write(con: duckdb.DuckDBPyConnection, systems: Sequence[System], rows: Sequence[Mapping[str, Any]]) -> None:
@@ -163,4 +164,5 @@ def _schema() -> Any:
 
     product = pa.struct([("id", pa.string()), ("formula", pa.string()), ("amount", pa.float64())])
     texts = [(name, pa.string()) for name in ("result_id", "method_id", "chemical_system", "decomposition", "reason")]
-    return pa.schema([*texts, ("e_above_hull", pa.float64()), ("products", pa.list_(product))])
+    numbers = [("e_above_hull", pa.float64()), ("e_decomposition", pa.float64()), ("competitors", pa.int32())]
+    return pa.schema([*texts, *numbers, ("products", pa.list_(product))])

@@ -21,6 +21,7 @@ from mlmat.store._columns import (
     types,
 )
 from mlmat.store._connection import rows
+from mlmat.store._measured import note
 from mlmat.store._repeated import note_repeated
 from mlmat.store._schema import views
 from mlmat.store._structures import add_structures, condition, outcomes
@@ -51,6 +52,7 @@ def add_method(con: duckdb.DuckDBPyConnection, method: Mapping[str, Any]) -> Non
         raise UsageError(f"a runner cannot be called {runner}: the store has a table or view of that name; rename it")
     if not rows(con, "SELECT 1 FROM method WHERE method_id = ?", [method["method_id"]]):
         add_row(con, "method", method)
+        note(con, method["method_id"])
 
 
 def has_ok(con: duckdb.DuckDBPyConnection, method_id: str) -> bool:

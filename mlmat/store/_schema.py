@@ -10,10 +10,12 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlmat import measured
 from mlmat.errors import StoreError, StoreTooNew
 from mlmat.store._columns import VIEW_RECIPE, inherit_comments, make_view, runner_tables
 from mlmat.store._connection import rows
 from mlmat.store._earlier import complete
+from mlmat.store._measured import note
 
 if TYPE_CHECKING:
     import duckdb
@@ -49,8 +51,9 @@ def macros() -> list[str]:
 
 @cache
 def fingerprint() -> str:
-    """Hash of all views and macros: tells whether a store has those of this version."""
-    return hashlib.sha256("\0".join([*views().values(), *macros(), VIEW_RECIPE]).encode()).hexdigest()[:16]
+    """Hash of views, macros and what was measured of models: tells whether a store has those of this version."""
+    texts = [*views().values(), *macros(), VIEW_RECIPE, *map(measured.text, measured.FILES)]
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
 def newest() -> int:
@@ -126,6 +129,7 @@ def upgrade(con: duckdb.DuckDBPyConnection, path: Path) -> None:
         if number > version:
             con.execute(file.read_text())
             con.execute("INSERT INTO mlmat_schema (version, name) VALUES (?, ?)", [number, file.stem])
+    note(con)
     if 0 < version < _COMPLETE:
         complete(con)
     for sql in macros():

@@ -28,8 +28,13 @@ _METHODS = """
 """
 _SAMPLE = """
     SELECT r.result_id::VARCHAR AS result_id, r.structure_id, r.energy, r.converged
-    FROM current_result AS r SEMI JOIN structure USING (structure_id)
-    WHERE method_id = $method AND status = 'ok' ORDER BY random() LIMIT $limit
+    FROM current_result AS r JOIN structure AS s USING (structure_id)
+    WHERE method_id = $method AND status = 'ok'
+        -- What the model refuses by now is suspect, not wrong.
+        AND NOT list_has_any(
+            s.elements, coalesce((SELECT list(element) FROM unfit_element WHERE method_id = $method), [])
+        )
+    ORDER BY random() LIMIT $limit
 """
 
 

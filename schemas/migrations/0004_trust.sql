@@ -41,10 +41,12 @@ ALTER TABLE import_row ADD COLUMN scheme VARCHAR;
 COMMENT ON COLUMN import_row.scheme IS 'Energy scheme that the row says; NULL where it says none';
 
 ALTER TABLE hull_row ADD COLUMN e_decomposition DOUBLE;
+ALTER TABLE hull_row ADD COLUMN competitors INTEGER;
 -- Computed again when they are read next: their formulas are written in another order now.
 DELETE FROM hull_row;
 DELETE FROM hull_system;
 COMMENT ON COLUMN hull_row.e_decomposition IS 'Energy in eV/atom above the hull of all phases of other compositions: below 0 for what is stable; NULL for elements';
+COMMENT ON COLUMN hull_row.competitors IS 'Compounds of other compositions that the hull is made of; 0: only the elements';
 
 ALTER TABLE mixture ADD COLUMN different_schemes BOOLEAN DEFAULT false;
 COMMENT ON COLUMN mixture.different_schemes IS 'Whether somebody insisted on mixing different energy schemes (mlmat mix --different-schemes)';

@@ -30,6 +30,9 @@ SELECT
     formula,
     space_group_symbol AS space_group,
     e_above_hull,
+    expected_error,
+    verdict,
+    competition,
     formation_energy_per_atom,
     e_decomposition,
     decomposition,
@@ -39,11 +42,14 @@ SELECT
     nelements,
     energy_per_atom,
     competing_phases,
+    competitors,
     reason,
     method,
     scheme,
     energy_method,
     reference_check,
+    expected_error_formation,
+    class,
     coalesce(path, import_path) AS path,
     member,
     coalesce(block, CASE WHEN path IS NULL THEN import_place END) AS block,
@@ -93,3 +99,9 @@ COMMENT ON COLUMN candidates.hidden IS 'Results of the same crystal that are not
 COMMENT ON COLUMN candidates.e_decomposition IS 'Energy in eV/atom above the hull of all phases of other compositions: below 0 for what is stable; NULL for elements';
 COMMENT ON COLUMN candidates.scheme IS 'Energy scheme of the hull; NULL: not known; different schemes: a mixture that was insisted on';
 COMMENT ON COLUMN candidates.reference_check IS 'References that could not be checked: their method has no crystal of the element that ships with mlmat; NULL where all were';
+COMMENT ON COLUMN candidates.expected_error IS 'Expected error of e_above_hull in eV/atom: mean absolute error of the method against DFT of its scheme, for this class of compounds where it was measured, else for all; NULL: unknown';
+COMMENT ON COLUMN candidates.expected_error_formation IS 'The same of formation_energy_per_atom';
+COMMENT ON COLUMN candidates.verdict IS 'on the hull or above the hull, of what is in this store; undecided: by less than the expected error; NULL where there is no number';
+COMMENT ON COLUMN candidates.competitors IS 'Compounds of other compositions that the hull is made of; NULL for elements';
+COMMENT ON COLUMN candidates.competition IS 'The same in words; only the elements: nothing else of this system is in the store, and stable means no more than that';
+COMMENT ON COLUMN candidates.class IS 'Class of compounds for the expected error, see hull';

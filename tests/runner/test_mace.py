@@ -267,6 +267,29 @@ def test_an_unknown_element_is_named_before_anything_is_computed(runner, monkeyp
     assert str(found) == "model untrained has no element Cm; it knows H–Pu"
 
 
+def test_the_shipped_model_refuses_elements_that_it_gets_wrong():
+    runner = Runner()
+    runner.setup()
+    wanted = [bulk("Pu", "fcc", a=4.6), bulk("NpN", "rocksalt", a=4.9), bulk("U", "bcc", a=3.4)]
+    alone, compound, fine = runner.run_batch(wanted)
+    assert isinstance(alone, ValueError)
+    assert str(alone) == (
+        "model mace-64x0e-chgnet is refused here: elemental Pu is +1.71 eV/atom off DFT by this model; "
+        "use another model (mlmat models), or --runner chgnet"
+    )
+    assert "elemental Np" in str(compound)
+    assert fine["energy"] < 0
+
+
+def test_a_copy_of_the_shipped_model_under_another_name_refuses_the_same(tmp_path):
+    from mlmat.runner._mace import Potential
+
+    copy = tmp_path / "mine.npz"
+    copy.write_bytes(_models.resolve(_models.default()).path.read_bytes())
+    (found,) = Potential(copy, "float64", "cpu", None, None).evaluate([bulk("Pu", "fcc", a=4.6)])
+    assert "model mine is refused here: elemental Pu" in str(found)
+
+
 @pytest.mark.parametrize(
     ("atoms", "error", "said"),
     [
