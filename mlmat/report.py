@@ -230,6 +230,8 @@ def _result_lines(result: dict[str, Any]) -> Iterator[str]:
     place = f" [{shown(result['external_id'])}]" if _known(result["external_id"]) else ""
     took = f", {result['seconds']:.3g} s" if _known(result["seconds"]) else ""
     yield f"  {result['status']}{mark} by {shown(result['method'])}{place}{where} at {when}{took}"
+    if _known(result["superseded"]):
+        yield f"    counts no more: {shown(result['superseded'])}"
     if result["status"] == "ok" and _known(result["energy"]):
         yield f"    energy {result['energy']:.6f} eV"
     if _known(result["relaxed_id"]):

@@ -26,7 +26,8 @@ CREATE TABLE run (
     mlmat_version VARCHAR,
     python_version VARCHAR,
     platform VARCHAR,
-    versions MAP(VARCHAR, VARCHAR)
+    versions MAP(VARCHAR, VARCHAR),
+    schema_version INTEGER DEFAULT 4
 );
 COMMENT ON TABLE run IS 'One call of a command that wrote: ingest, screen, import-results, correct, exclude, include, forget, sql --write; or one ase.db connection that did';
 COMMENT ON COLUMN run.run_id IS 'Identity, UUIDv7: sorts by time';
@@ -45,6 +46,7 @@ COMMENT ON COLUMN run.mlmat_version IS 'Version of mlmat';
 COMMENT ON COLUMN run.python_version IS 'Version of Python';
 COMMENT ON COLUMN run.platform IS 'Operating system and machine';
 COMMENT ON COLUMN run.versions IS 'Versions of the packages that make the numbers';
+COMMENT ON COLUMN run.schema_version IS 'Schema of the version that began it; NULL before 4';
 
 CREATE TABLE method (
     method_id VARCHAR NOT NULL,

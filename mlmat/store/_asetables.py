@@ -72,7 +72,7 @@ def only_computed(con: duckdb.DuckDBPyConnection) -> str | None:
     """The id of the method whose results a runner computed, where there is exactly one."""
     query = (
         "SELECT DISTINCT r.method_id FROM result AS r JOIN method USING (method_id) "
-        f"WHERE r.status = 'ok' AND runner <> '{IMPORTED}' LIMIT 2"
+        f"WHERE r.status = 'ok' AND r.superseded IS NULL AND runner <> '{IMPORTED}' LIMIT 2"
     )
     found = rows(con, query)
     return str(found[0][0]) if len(found) == 1 else None
@@ -91,7 +91,7 @@ def picked_sql(method: str | None, only: str = "") -> str:
             FROM result AS r JOIN method AS m USING (method_id)
             ANTI JOIN (SELECT source_id FROM source WHERE NOT current) AS gone USING (source_id)
             LEFT JOIN (SELECT result_id, structure_id FROM produced WHERE role = 'relaxed') AS p USING (result_id)
-            WHERE r.status = 'ok' {"AND r.method_id = $method" if method else ""}
+            WHERE r.status = 'ok' AND r.superseded IS NULL {"AND r.method_id = $method" if method else ""}
         ) AS r {only}
         QUALIFY row_number() OVER (PARTITION BY about
             ORDER BY energy IS NOT NULL DESC, imported, run_id DESC NULLS LAST, finished_at DESC, result_id DESC) = 1

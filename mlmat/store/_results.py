@@ -25,6 +25,7 @@ from mlmat.store._measured import note
 from mlmat.store._repeated import note_repeated
 from mlmat.store._schema import views
 from mlmat.store._structures import add_structures, condition, outcomes
+from mlmat.store._superseded import mark_late
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -218,6 +219,7 @@ def _merge_results(con: duckdb.DuckDBPyConnection, new: list[pa.Table]) -> int:
         )
         insert(con, "fresh_result", "fresh")
     note_repeated(con, "fresh_result")
+    mark_late(con, "fresh_result")
     insert(con, "result", "fresh_result")
     return int(rows(con, "SELECT count(*) FROM fresh_result")[0][0])
 

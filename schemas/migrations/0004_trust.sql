@@ -122,10 +122,22 @@ COMMENT ON COLUMN exclusion.included_by IS 'Login name of who included it again'
 COMMENT ON TABLE run IS 'One call of a command that wrote: ingest, screen, import-results, correct, exclude, include, forget, sql --write; or one ase.db connection that did';
 COMMENT ON COLUMN run.command IS 'ingest, screen, import-results, correct, exclude, include, forget, sql (--write) or asedb';
 
+-- Runs that this version did not begin keep NULL: what a driver of an older version leaves may come later.
+ALTER TABLE run ADD COLUMN schema_version INTEGER DEFAULT 4;
+UPDATE run SET schema_version = NULL;
+COMMENT ON COLUMN run.schema_version IS 'Schema of the version that began it; NULL before 4';
+
 -- The box around directions without periodicity was laid along Cartesian axes: energies of wires, sheets and slabs could
--- be wrong, and could not be computed in some orientations. They are computed again; everything else stays.
+-- be wrong, and could not be computed in some orientations. They are computed again; everything else stays. A runner that
+-- somebody derived from mlmat's own is known by the columns that it inherits. As mlmat/store/_superseded.py.
 UPDATE result SET superseded = 'partly periodic: computed with neighbours that depended on the orientation of the cell'
-WHERE method_id IN (SELECT method_id FROM method WHERE runner IN ('mace', 'chgnet'))
+WHERE method_id IN (
+        SELECT method_id FROM method
+        WHERE runner IN ('mace', 'chgnet') OR 'result_' || runner IN (
+            SELECT table_name FROM duckdb_columns()
+            WHERE column_name = 'stress' AND comment LIKE 'eV/Å³, Voigt order xx yy zz yz xz xy, negative under compression;%'
+        )
+    )
     AND structure_id IN (
         SELECT structure_id FROM structure WHERE list_sum(dimension_types::INTEGER[]) IN (1, 2)
     );

@@ -65,6 +65,7 @@ SELECT
     r.attempt,
     r.seconds,
     r.finished_at,
+    r.superseded,
     r.external_id,
     r.result_id,
     r.run_id,
