@@ -103,6 +103,9 @@ def ingest_lines(report: Report, db: Path) -> Iterator[str]:
         yield f"  {counted(report.other, 'file')} of other formats {_were(report.other)} passed over"
     if report.results:
         yield f"  {counted(report.results, 'result')} came with them (mlmat reduce imported)"
+    if report.constrained:
+        fixed = f"{counted(report.constrained, 'block')} with fixed atoms (selective dynamics, FixAtoms, move_mask)"
+        yield f"  {fixed}: constraints are not kept, relaxations move all atoms"
     yield from _not_read(report)
     if any(report.outcomes.get(o) for o in _OUTCOMES[2:]):
         those = "current AND outcome NOT IN ('stored', 'duplicate')"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmat import electrons
 from mlmat.formula import anonymous_formula, pretty, reduced_formula
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ ID_LENGTH = 20
 def structure_id(atoms: Atoms) -> str:
     """Content id: equal for equal crystals whatever the atom order, orientation or choice of lattice images.
 
-    Cell metric, species, fractional positions (folded into the cell where periodic), periodicity, initial
-    magnetic moments and charges go in, rounded to `GRID`. Another setting, origin or supercell gives another id, and so
+    Cell metric, species, fractional positions (folded into the cell where periodic), periodicity, initial magnetic
+    moments and charges go in, rounded to `GRID`; total charge and multiplicity, where it is no neutral singlet. Another setting, origin or supercell gives another id, and so
     does the mirror image. Vector moments turn with the crystal. Without a cell, orientation and origin count.
     """
     cell = np.asarray(atoms.cell.array, float)
@@ -58,6 +59,7 @@ def _identity(atoms: Atoms, cell: NDArray[np.float64], fract: NDArray[np.float64
     digest.update(_grid(_metric(cell, volume)).tobytes())
     rows = _sites(atoms, pbc, fract)
     digest.update(rows[_order(rows)].tobytes())
+    digest.update(electrons.state_of(atoms.info).mark)
     return digest.hexdigest()[:ID_LENGTH]
 
 
@@ -166,6 +168,7 @@ def to_row(atoms: Atoms) -> dict[str, Any]:
     fract, signed = _fractions(atoms), float(np.linalg.det(atoms.cell.array))
     volume = abs(signed) if atoms.pbc.all() else None
     number, symbol = _space_group(atoms, fract, signed) or (None, None)
+    charge, multiplicity = electrons.state_of(atoms.info)
     return {
         "structure_id": _identity(atoms, atoms.cell.array, fract, signed),
         "formula": pretty(amounts),
@@ -187,6 +190,8 @@ def to_row(atoms: Atoms) -> dict[str, Any]:
         "dimension_types": [int(p) for p in atoms.pbc],
         "initial_magnetic_moments": _optional(_given(atoms, MOMENTS)),
         "initial_charges": _optional(_given(atoms, CHARGES)),
+        "charge": charge,
+        "spin_multiplicity": multiplicity,
     }
 
 
@@ -224,7 +229,7 @@ def from_table(table: pa.Table, order: Iterable[int] | None = None) -> Iterator[
     positions = _values(table["cartesian_site_positions"]).reshape(-1, 3)
     cells = _values(table["lattice_vectors"]).reshape(-1, 3, 3)
     periodic = _values(table["dimension_types"]).astype(bool).reshape(-1, 3)
-    names = [name for name in ("initial_magnetic_moments", "initial_charges") if name in table.column_names]
+    names = [name for name in _BESIDE if name in table.column_names]
     extra = {name: table[name].to_pylist() for name in names if table[name].null_count < len(table)}
     made = _maker()
     for i in range(len(table)) if order is None else order:
@@ -235,6 +240,8 @@ def from_table(table: pa.Table, order: Iterable[int] | None = None) -> Iterator[
         yield atoms
 
 
+#: Columns that are NULL for most structures.
+_BESIDE = ("initial_magnetic_moments", "initial_charges", "charge", "spin_multiplicity")
 #: What an `ase.Atoms` consists of.
 _FIELDS = {"arrays", "_cellobj", "_pbc", "_celldisp", "_constraints", "info", "_calc"}
 
@@ -270,7 +277,8 @@ def _values(column: pa.ChunkedArray) -> NDArray[Any]:
 
 
 def _add_initial(atoms: Atoms, row: Mapping[str, Any]) -> None:
-    """Initial moments and charges of a row, where it has any."""
+    """Initial moments and charges of a row, total charge and multiplicity in `info`, where it has any."""
+    electrons.put(atoms.info, electrons.State(row.get("charge"), row.get("spin_multiplicity")))
     moments, charges = row.get("initial_magnetic_moments"), row.get("initial_charges")
     if moments is not None:
         values = np.asarray(moments, float)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmat import electrons
 from mlmat.export._keys import typed
 from mlmat.reader._mark import MARK, mark
 
@@ -24,7 +25,7 @@ CHUNK = 1_000
 #: Columns of table `structure` that describe it by one value, in the order of tables.
 ABOUT = (
     "formula", "chemical_formula_reduced", "chemical_formula_anonymous", "chemical_system", "nelements", "nsites",
-    "space_group_it_number", "space_group_symbol", "volume", "density",
+    "space_group_it_number", "space_group_symbol", "volume", "density", "charge", "spin_multiplicity",
 )  # fmt: skip
 #: Those that make the atoms.
 GEOMETRY = (
@@ -77,6 +78,7 @@ class Row:
         theirs = {name.removeprefix("_mlmat_"): typed(value) for name, value in self.key_values.items()}
         if "method" in self.values:
             theirs = {name: value for name, value in theirs.items() if name not in _OF_A_METHOD}
+        theirs |= electrons.pairs_of(electrons.State(self.about["charge"], self.about["spin_multiplicity"]))
         own = {"structure_id": self.structure_id, "initial_id": self.initial_id, **self.values}
         facts = {name: value for name, value in {**theirs, **own}.items() if _known(value)}
         return facts | {MARK: self.mark(name for name in own if name in facts)}

@@ -70,7 +70,8 @@ def _others(row: Row) -> Mapping[str, Any]:
     from ase.calculators.calculator import all_properties
 
     about = {"space_group_it_number": row.about["space_group_it_number"]}
-    facts = {name: value for name, value in {**about, **row.facts()}.items() if value is not None}
+    state = {name: row.atoms.info[name] for name in ("charge", "spin") if name in row.atoms.info}
+    facts = {name: value for name, value in {**about, **state, **row.facts()}.items() if value is not None}
     return {k: v for k, v in facts.items() if is_key(k) and k not in _TAKEN and k not in all_properties}
 
 

@@ -33,6 +33,8 @@ PROPERTIES = {
     "converged": ("Whether the relaxation converged", None, "boolean"),
     "initial_magnetic_moments": ("Initial magnetic moments of the sites", "bohr_magneton", "list"),
     "initial_charges": ("Initial charges of the sites", "elementary_charge", "list"),
+    "total_charge": ("Total charge of the cell", "elementary_charge", "float"),
+    "spin_multiplicity": ("Spin multiplicity 2S+1", None, "integer"),
 }
 
 

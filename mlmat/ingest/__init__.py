@@ -21,7 +21,7 @@ from mlmat.ingest._stdin import from_stdin
 from mlmat.ingest._work import HEAVY, Work, in_order, problem_of, weight
 from mlmat.isolation import Lost, isolated_map
 from mlmat.provenance import clean
-from mlmat.reader import Limits
+from mlmat.reader import NOT_KEPT, Limits
 from mlmat.references import files as files_of
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ class Report:
     """What an ingest did: files looked at, unchanged, passed over; members read; blocks by outcome; wall time in s.
 
     other counts members of archives, too; unchanged_members those of changed archives that were as before; results are
-    those that files brought along; problems: archives and tables of which not everything could be read, and why;
+    those that files brought along; constrained: blocks whose constraints (fixed atoms, selective dynamics, move_mask)
+    are not kept; problems: archives and tables of which not everything could be read, and why;
     refused: why, for some of the files, when nothing of all that was named is a crystal.
     """
 
@@ -57,6 +58,7 @@ class Report:
     members: int = 0
     unchanged_members: int = 0
     results: int = 0
+    constrained: int = 0
     problems: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -205,6 +207,7 @@ def _flush(
     report.unchanged += counts.pop("unchanged")
     report.unchanged_members += counts.pop("unchanged_members")
     report.results += counts.pop("results", 0)
+    report.constrained += sum(not NOT_KEPT.isdisjoint(row["warnings"]) for row in batch)
     report.outcomes.update(counts)
 
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mlmat import electrons
 from mlmat.container import Refused, bare_name, unpacked
 from mlmat.errors import ReadError
 from mlmat.ingest._results import results_of
@@ -138,13 +139,11 @@ def row_of(
     about: dict[str, Any], block: Block, beside: Mapping[str, Any] | None = None, column: str | None = None
 ) -> dict[str, Any]:
     """The row of a block; beside: key-value pairs that the container has for it; column: of the table it is from."""
-    from mlmat.structure import to_row
-
-    structure = to_row(block.atoms) if block.atoms is not None else None
-    results, problems = results_of(block) if structure else ({}, [])
+    results, problems = results_of(block) if block.atoms is not None else ({}, [])
     pairs, exported = apart(beside or {})
     pairs = scalars(pairs, problems)
     of_block, of_it = apart(block.key_values)
+    structure = _structure(block, pairs | of_block, problems)
     if len(block.text) > MAX_CONTENT:
         problems.append(f"the text of the block is not kept: {len(block.text):,} characters")
     return {
@@ -165,6 +164,16 @@ def row_of(
         "structure": structure,
         "results": results,
     }
+
+
+def _structure(block: Block, pairs: Mapping[str, Any], problems: list[str]) -> dict[str, Any] | None:
+    """The row of table `structure`, with the total charge and multiplicity that key-value pairs say."""
+    from mlmat.structure import to_row
+
+    if block.atoms is None:
+        return None
+    electrons.put(block.atoms.info, electrons.state_of(pairs, problems))
+    return to_row(block.atoms)
 
 
 def _pairs(values: Mapping[str, Any]) -> list[tuple[str, str]] | None:

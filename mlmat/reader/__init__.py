@@ -17,13 +17,13 @@ from os import fspath, sep
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from mlmat.reader._block import Block, Limits, Outcome
+from mlmat.reader._block import NOT_KEPT, Block, Limits, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from os import PathLike
 
-__all__ = ["Block", "Limits", "Outcome", "Reader", "patterns", "read", "reader_for", "readers"]
+__all__ = ["NOT_KEPT", "Block", "Limits", "Outcome", "Reader", "patterns", "read", "reader_for", "readers"]
 
 
 class Reader(Protocol):

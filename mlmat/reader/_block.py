@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 
 #: What a reader may say of a block. `duplicate` is ingest's word: only the store knows what is there already.
 Outcome = Literal["stored", "disordered", "flagged", "rejected", "unreadable"]
+#: Warnings of readers that a structure had atoms, or directions of atoms, that were not to move.
+SELECTIVE, CONSTRAINTS, MOVE_MASK = (
+    "selective dynamics is not kept", "constraints are not kept", "constraints (move_mask) are not kept",
+)  # fmt: skip
+NOT_KEPT = frozenset({SELECTIVE, CONSTRAINTS, MOVE_MASK})
 
 
 @dataclass(frozen=True, slots=True)

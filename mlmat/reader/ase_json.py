@@ -10,6 +10,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mlmat.reader._block import CONSTRAINTS
 from mlmat.reader._crystal import Content, Part, block, to_the_end
 from mlmat.reader._json import Node, documents
 from mlmat.reader._values import SHAPES
@@ -73,7 +74,7 @@ def _content(row: dict[str, Any], warnings: list[str]) -> Content:
     if not isinstance(numbers, list):
         raise NotACrystal("the atomic numbers are no list")
     if row.get("constraints"):
-        warnings.append("constraints are not kept")
+        warnings.append(CONSTRAINTS)
     pairs = row.get("key_value_pairs")
     return Content(
         numbers=numbers,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from mlmat.reader._block import SELECTIVE
 from mlmat.reader._crystal import Content, Part, block, check_size, elements, to_the_end
 from mlmat.reader._text import decoded
 from mlmat.reader._verdict import NotACrystal, Refused
@@ -77,11 +78,12 @@ def _content(lines: list[str], limits: Limits, warnings: list[str]) -> Content:
     n = sum(head.counts)
     check_size(n, limits)
     at = head.line
-    if _line(lines, at)[:1] in ("S", "s"):
-        warnings.append("selective dynamics is not kept")
-        at += 1
+    selective = _line(lines, at)[:1] in ("S", "s")
+    at += selective
     cartesian = _mode(lines, at)
     rows = [_line(lines, at + 1 + i) for i in range(n)]
+    if selective and any(_is_fixed(row) for row in rows):
+        warnings.append(SELECTIVE)
     positions = _numbers(rows, at + 1, "coordinates of an atom")
     symbols = _symbols(head, rows, warnings)
     if any(_NONZERO.search(line) for line in lines[at + 1 + n :]):
@@ -93,6 +95,11 @@ def _content(lines: list[str], limits: Limits, warnings: list[str]) -> Content:
         cell=head.cell,
         masses=masses,
     )
+
+
+def _is_fixed(row: str) -> bool:
+    """Whether one of the three flags behind the coordinates of an atom is F, in one of Fortran's spellings."""
+    return any(token.lstrip(".")[:1] in ("F", "f") for token in row.split()[3:6])
 
 
 def _mode(lines: list[str], at: int) -> bool:

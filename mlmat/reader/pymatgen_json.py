@@ -11,6 +11,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mlmat.reader._block import SELECTIVE
 from mlmat.reader._crystal import Content, Part, block, check_size, elements, refusal, to_the_end
 from mlmat.reader._json import Node, documents
 from mlmat.reader._occupancy import shares
@@ -137,8 +138,8 @@ def _structure(value: dict[str, Any], limits: Limits, warnings: list[str]) -> Co
     content.moments, content.charges = _property(sites, "magmom"), _property(sites, "charge")
     final = {"magmoms": _property(sites, "final_magmom"), "charges": _property(sites, "final_charge")}
     content.results = final
-    if _property(sites, "selective_dynamics") is not None:
-        warnings.append("selective dynamics is not kept")
+    if any(_is_fixed(flags) for flags in _property(sites, "selective_dynamics") or ()):
+        warnings.append(SELECTIVE)
     return content
 
 
@@ -168,5 +169,12 @@ def _property(sites: list[dict[str, Any]], name: str) -> list[Any] | None:
     return None if all(value is None for value in values) else values
 
 
+def _is_fixed(flags: Any) -> bool:
+    return isinstance(flags, list) and not all(flags)
+
+
 def _number(value: Any) -> Any:
-    return value.get("moment") if isinstance(value, dict) else value
+    """A value as it is: the moment of a Magmom, the list of an array of numpy."""
+    if not isinstance(value, dict):
+        return value
+    return value.get("data") if value.get("@module") == "numpy" else value.get("moment")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mlmat.reader._block import CONSTRAINTS
 from mlmat.reader._crystal import Content, Part, block, to_the_end
 from mlmat.reader._ulm import item, places, tag
 from mlmat.reader._values import SHAPES
@@ -58,7 +59,7 @@ def _content(data: bytes, place: int, first: int, warnings: list[str]) -> Conten
     frame = item(data, place)
     header = frame if "numbers" in frame else item(data, first)  # what does not change stands in the first frame
     if header.get("constraints") not in (None, "[]", []):
-        warnings.append("constraints are not kept")
+        warnings.append(CONSTRAINTS)
     info = frame.get("info")
     return Content(
         numbers=header["numbers"],

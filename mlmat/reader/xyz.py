@@ -9,6 +9,7 @@ import re
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from mlmat.reader._block import MOVE_MASK
 from mlmat.reader._crystal import Content, Part, block, check_size, to_the_end
 from mlmat.reader._text import decoded
 from mlmat.reader._values import SHAPES, voigt
@@ -90,7 +91,7 @@ def _content(frame: _Frame, limits: Limits, warnings: list[str]) -> Content:
         raise Refused("no cell: not a crystal (extended XYZ has a Lattice in the comment line)")
     atoms = _parse(frame, warnings)
     if atoms.constraints:
-        warnings.append("constraints (move_mask) are not kept")
+        warnings.append(MOVE_MASK)
     return Content(
         numbers=atoms.numbers,
         positions=atoms.positions,

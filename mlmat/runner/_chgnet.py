@@ -6,7 +6,7 @@ pairs and angles are arrays, and one backward pass gives forces and stress; its 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -147,7 +147,7 @@ def bonds_of(graph: Graph, short: float) -> Bonds:
     if (backward < 0).any():  # rounding at the cutoff, where an edge counts for nothing: one way found, the other not
         kept = backward >= 0
         edges, images = graph.edges[:, kept], graph.images[kept]
-        graph = Graph(graph.species, graph.positions, graph.cell, edges, images, graph.periodic)
+        graph = replace(graph, edges=edges, images=images)
         backward = _reverse(graph)
     edge, bond = np.unique(np.minimum(backward, np.arange(len(backward))), return_inverse=True)
     sender, receiver = graph.edges[:, edge]

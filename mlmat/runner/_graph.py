@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.data import atomic_numbers, chemical_symbols
 from matscipy.neighbours import neighbour_list
 
+from mlmat.electrons import state_of
 from mlmat.runner._box import box_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class Graph:
 
     species: (n,) positions in the model's list of elements; positions: (n, 3) and cell: (3, 3) are those of its `Box`;
     edges: (2, e) sender and receiver; images: (e, 3) the receiver's cell, 0 along directions without periodicity;
-    periodic: in all three directions.
+    periodic: in all three directions; charge: total, in e; multiplicity: 2S+1.
     """
 
     species: np.ndarray
@@ -32,6 +33,8 @@ class Graph:
     edges: np.ndarray
     images: np.ndarray
     periodic: bool
+    charge: float = 0.0
+    multiplicity: int = 1
 
     @property
     def size(self) -> int:
@@ -76,7 +79,11 @@ def graph_of(atoms: Atoms, species: Species, cutoff: float) -> Graph:
     index = species.index(atoms.numbers)
     box = box_of(atoms, cutoff)
     found = neighbour_list("ijS", positions=box.positions, cell=box.cell, pbc=atoms.pbc, cutoff=cutoff)
-    return Graph(index, box.positions, box.cell, np.stack(found[:2]), found[2], bool(atoms.pbc.all()))
+    charge, multiplicity = state_of(atoms.info)
+    return Graph(
+        index, box.positions, box.cell, np.stack(found[:2]), found[2], bool(atoms.pbc.all()),
+        charge or 0.0, multiplicity or 1,
+    )  # fmt: skip
 
 
 def pack(sizes: Sequence[int], limit: int) -> list[list[int]]:

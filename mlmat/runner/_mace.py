@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 CPU_EDGES = 3000
 #: The most that a probe may differ with other parts, relative to its largest number, in float64.
 SAME = 1e-9
+#: Classes of mace-torch 0.3.16 whose energy depends on the total charge.
+CHARGED = {"PolarMACE"}
 #: Of a GPU's free memory, what a pass may take; times that the probe is repeated to find out.
 SHARE, PROBES = 0.6, 20
 
@@ -56,6 +58,7 @@ class Potential(Evaluator):
         unfit = measured.unfit(provenance.sha256(path))
         self.species = Species(path.stem, self.model.atomic_numbers.tolist(), unfit)
         self.cutoff = float(self.model.r_max)
+        self.charged = _knows_charge(self.model)
         self.head = _head_index(path.stem, getattr(self.model, "heads", None) or ["Default"], head)
         self.batch_edges = batch_edges or (CPU_EDGES if self.device.type == "cpu" else self._fitting())
 
@@ -103,7 +106,6 @@ def tensors_of(
     starts = np.concatenate(([0], np.cumsum(counts)))
     edges = [graph.edges + start for graph, start in zip(graphs, starts[:-1], strict=True)]
     species = integers(np.concatenate([graph.species for graph in graphs]))
-    per_graph = torch.ones(len(graphs), dtype=dtype, device=device)
     return {
         "positions": reals([graph.positions for graph in graphs]),
         "node_attrs": torch.nn.functional.one_hot(species, elements).to(dtype),
@@ -114,8 +116,8 @@ def tensors_of(
         "batch": integers(np.repeat(np.arange(len(graphs)), counts)),
         "ptr": integers(starts),
         "head": integers(np.full(len(graphs), head)),
-        "total_charge": per_graph * 0.0,
-        "total_spin": per_graph,
+        "total_charge": reals([np.array([graph.charge for graph in graphs])]),
+        "total_spin": reals([np.array([graph.multiplicity for graph in graphs])]),
     }
 
 
@@ -180,6 +182,12 @@ def _read_stock(path: Path, device: torch.device) -> Any:
     if not (isinstance(model, torch.nn.Module) and hasattr(model, "atomic_numbers") and hasattr(model, "r_max")):
         raise ModelError(f"{path} holds no MACE model: give the .model file, not a checkpoint or bare weights")
     return model.eval().requires_grad_(False)
+
+
+def _knows_charge(model: Any) -> bool:
+    """Whether the total charge is among what a model reads: as an embedding (OMol), or in its equations (Polar)."""
+    classes = {kind.__name__ for kind in type(model).__mro__}
+    return "total_charge" in (getattr(model, "embedding_specs", None) or {}) or bool(classes & CHARGED)
 
 
 def _head_index(model: str, heads: Sequence[str], wanted: str | None) -> int:

@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from mlmat.runner._graph import Graph
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from mlmat.runner._graph import Graph
 
 #: Edges to one atom that are multiplied together; `filled` makes the edges of each atom a multiple of it.
 BLOCK = 16
@@ -138,7 +139,7 @@ def filled(graph: Graph, cutoff: float) -> Graph:
     shortest = lengths.argmin()  # powers of an edge as long as a vacuum would leave float32's range
     images[:, shortest] = 1 + np.ceil(2 * cutoff / lengths[shortest])
     images[real] = -graph.images
-    return Graph(graph.species, graph.positions, graph.cell, np.stack([senders, receivers]), images, graph.periodic)
+    return replace(graph, edges=np.stack([senders, receivers]), images=images)
 
 
 class OfElement(torch.nn.Module):  # type: ignore[misc]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from mlmat.electrons import state_of
 from mlmat.errors import RunnerError
 from mlmat.runner._graph import pack
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ase import Atoms
+
+    from mlmat.runner._graph import Species
 
     Read = Callable[[Path, torch.device], Any]
 
@@ -58,6 +61,9 @@ class Evaluator:
     """
 
     batch_edges: int
+    #: What the model is called in messages, and whether it knows the total charge of a structure.
+    species: Species
+    charged = False
 
     def evaluate(self, batch: Sequence[Atoms]) -> list[Evaluation | Exception]:
         """Return for each structure, in order, its evaluation or the exception that stopped it."""
@@ -77,9 +83,19 @@ class Evaluator:
 
     def _graph_or_reason(self, atoms: Atoms) -> Any:
         try:
+            self._check_charge(atoms)
             return self._graph(atoms)
         except Exception as error:
             return error
+
+    def _check_charge(self, atoms: Atoms) -> None:
+        """Raises ValueError for a charged structure where the model would compute the neutral one without a word."""
+        charge = state_of(atoms.info).charge
+        if charge and not self.charged:
+            raise ValueError(
+                f"a total charge of {charge:+g} e, which model {self.species.model} does not know: its numbers would "
+                "be those of the neutral structure"
+            )
 
     def _together(self, graphs: list[Any]) -> list[Evaluation | Exception]:
         """One forward pass; if it fails, or one structure's NaN spoils the forces of others, one for each.

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mlmat import electrons
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -220,6 +222,7 @@ def to_structure(columns: Mapping[str, Any]) -> tuple[dict[str, Any], str | None
     ):
         if columns[name] is not None:
             put(shaped(name, columns[name], len(numbers)))
+    electrons.put(atoms.info, electrons.state_of(dict(columns.get("key_values") or ())))
     return to_row(atoms), _suspect(atoms)
 
 

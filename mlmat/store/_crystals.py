@@ -26,14 +26,15 @@ Bucket = tuple[list[str], list[str]]
 
 
 def uncompared(con: duckdb.DuckDBPyConnection) -> list[Bucket]:
-    """Formulas with a structure that has not been compared with the others; older structures first."""
+    """Formulas (of one charge) with a structure that has not been compared with the others; older structures first."""
     query = """
-        SELECT chemical_formula_reduced, structure_id, crystal_id
-        FROM structure LEFT JOIN (FROM same_crystal WHERE tolerance = $tolerance) AS known USING (structure_id)
+        SELECT hash(chemical_formula_reduced, state), structure_id, crystal_id
+        FROM (SELECT *, (coalesce(charge, 0), coalesce(spin_multiplicity, 1)) AS state FROM structure) AS structure
+        LEFT JOIN (FROM same_crystal WHERE tolerance = $tolerance) AS known USING (structure_id)
         WHERE list_sum(dimension_types::INTEGER[]) = 3 AND nsites <= $most AND volume > 0
-        WINDOW same AS (PARTITION BY chemical_formula_reduced)
+        WINDOW same AS (PARTITION BY chemical_formula_reduced, state)
         QUALIFY count(*) OVER same > 1 AND count(*) FILTER (crystal_id IS NULL) OVER same > 0
-        ORDER BY chemical_formula_reduced, structure.id
+        ORDER BY chemical_formula_reduced, state, structure.id
     """
     found = rows(con, query, {"tolerance": TOLERANCE, "most": MOST_SITES})
     return [_bucket([(structure, crystal) for _, structure, crystal in same])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: What a worker needs to build the atoms (Å, µB, e).
 GEOMETRY = (
     "structure_id, nsites, lattice_vectors, cartesian_site_positions, atomic_numbers, dimension_types, "
-    "initial_magnetic_moments, initial_charges"
+    "initial_magnetic_moments, initial_charges, charge, spin_multiplicity"
 )
 
 

@@ -29,6 +29,7 @@ composed AS NOT MATERIALIZED (
         s.chemical_formula_reduced,
         s.chemical_system,
         list_sum(s.dimension_types::INTEGER[]) AS periods,
+        s.charge,
         NULL AS entry_id
     FROM valued AS v
     JOIN structure AS s USING (structure_id)
@@ -36,12 +37,12 @@ composed AS NOT MATERIALIZED (
     UNION ALL
     SELECT
         v.*, e.elements, e.amounts, e.nsites, e.formula, e.chemical_formula_reduced, e.chemical_system, s.periods,
-        v.external_id
+        s.charge, v.external_id
     FROM valued AS v
     JOIN entry AS e USING (result_id)
     -- Summed below the join: DuckDB 2.0.0 takes what an outer join leaves of an array for a list of any length.
     LEFT JOIN (
-        SELECT structure_id, list_sum(dimension_types::INTEGER[]) AS periods FROM structure
+        SELECT structure_id, list_sum(dimension_types::INTEGER[]) AS periods, charge FROM structure
     ) AS s USING (structure_id)
 ),
 doubted AS NOT MATERIALIZED (
@@ -70,6 +71,7 @@ judged AS NOT MATERIALIZED (
             WHEN uncorrected IS NOT NULL THEN uncorrected
             WHEN NOT isfinite(energy) THEN 'energy is not a number'
             WHEN converged IS FALSE THEN 'relaxation not converged'
+            WHEN charge <> 0 THEN 'charged: no energy of formation from neutral elements'
             WHEN periods < 3 THEN 'not periodic in three directions'
         END AS reason
     FROM doubted

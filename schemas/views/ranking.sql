@@ -9,6 +9,7 @@ WITH valued AS NOT MATERIALIZED (
         s.chemical_formula_reduced,
         s.chemical_system,
         s.nsites,
+        s.charge,
         v.energy / s.nsites AS energy_per_atom,
         coalesce(v.suspect, list_filter(v.unfit, lambda x: list_contains(s.elements, x.element))[1].reason,
             CASE WHEN v.energy / s.nsites < f.energy_per_atom - f.tolerance
@@ -41,6 +42,7 @@ ranked AS (
                 WHEN doubt IS NOT NULL THEN 'suspect: ' || doubt
                 WHEN energy IS NULL THEN uncorrected
                 WHEN converged IS FALSE THEN 'relaxation not converged'
+                WHEN charge <> 0 THEN 'charged: ranked by no formula'
             END AS reason
         FROM valued
     ) AS r
