@@ -1,4 +1,4 @@
-"""Total charge and spin multiplicity of a structure: under which names files say them, and calculators read them. Pure."""
+"""Total charge and spin multiplicity of a structure: the names that files and calculators have for them. Pure."""
 
 from __future__ import annotations
 

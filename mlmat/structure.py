@@ -44,8 +44,9 @@ def structure_id(atoms: Atoms) -> str:
     """Content id: equal for equal crystals whatever the atom order, orientation or choice of lattice images.
 
     Cell metric, species, fractional positions (folded into the cell where periodic), periodicity, initial magnetic
-    moments and charges go in, rounded to `GRID`; total charge and multiplicity, where it is no neutral singlet. Another setting, origin or supercell gives another id, and so
-    does the mirror image. Vector moments turn with the crystal. Without a cell, orientation and origin count.
+    moments and charges go in, rounded to `GRID`; total charge and multiplicity, where it is no neutral singlet. Another
+    setting, origin or supercell gives another id, and so does the mirror image. Vector moments turn with the crystal.
+    Without a cell, orientation and origin count.
     """
     cell = np.asarray(atoms.cell.array, float)
     return _identity(atoms, cell, _fractions(atoms), float(np.linalg.det(cell)))

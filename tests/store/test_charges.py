@@ -1,4 +1,4 @@
-"""Charge states of one geometry: structures of their own from file to export, refused by models that do not know them."""
+"""Charge states of one geometry: structures of their own from file to export, refused by models without charge."""
 
 from __future__ import annotations
 

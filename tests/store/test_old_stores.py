@@ -137,3 +137,22 @@ def test_its_tables_agree_and_it_takes_more(old: Workbench, tmp_path: Path) -> N
     done = old.screen("mlmat.example_runner", config="threads", where="path LIKE '%new.vasp'").done
     assert done == 1
     assert len(old.reduce("provenance")) == len(old.sql("SELECT 1 FROM result"))
+
+
+def test_a_stress_that_is_missing_is_null_where_it_is_joined(tmp_path: Path) -> None:
+    """DuckDB 2.0.0 took the NULL of an outer join onto an array for a list of any length."""
+    path = tmp_path / "slabs.duckdb"
+    path.write_bytes(gzip.decompress((OLD / "slabs.duckdb.gz").read_bytes()))
+    store = mlmat.open(path)
+    query = "SELECT s.path, m.stress FROM source s LEFT JOIN mace m USING (structure_id)"
+    for statement in (query, query.replace("m.stress", "m.stress[1] AS stress")):
+        known = {row["path"]: row["stress"] for row in store.arrow(statement).to_pylist()}
+        assert len(known) == len(store.sql("FROM source"))
+        crystals = {Path(name).stem for name, stress in known.items() if stress is not None}
+        assert crystals == {"au", "pt_slab_ttt", "graphite"}
+    xx = {Path(r["path"]).stem: r["stress"][0] for r in store.arrow(query).to_pylist() if r["stress"] is not None}
+    stored = (
+        "SELECT path, stress[1] AS xx FROM result_mace JOIN result USING (result_id) JOIN source USING (structure_id) "
+    )
+    rows = store.arrow(stored + "WHERE stress IS NOT NULL").to_pylist()
+    assert {Path(row["path"]).stem: row["xx"] for row in rows} == pytest.approx(xx)
