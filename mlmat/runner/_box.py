@@ -24,7 +24,12 @@ OBLIQUE = 10.0
 #: Å: how exactly places have to be known, and where float64 knows them no more.
 EXACT = 1e-6
 FARTHEST = EXACT / np.finfo(float).eps
-_WORDS = ("", "length", "area", "volume")
+_FLAT = (
+    "",
+    "the periodic vector has no length",
+    "the periodic vectors span no area: one is zero, or they are parallel",
+    "the cell has no volume",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +53,18 @@ def box_of(atoms: Atoms, cutoff: float) -> Box:
     cell, positions = atoms.cell.array.copy(), atoms.positions.copy()
     if not pbc.all():
         _enclose(cell, positions, pbc, cutoff)
-    if np.linalg.norm(cell, axis=1).prod() > OBLIQUE * abs(np.linalg.det(cell)):
+    volume = _extent(cell)
+    if _lengths(cell).prod() > OBLIQUE * volume:
         cell = _reduced(cell, pbc)
     inverse = np.linalg.inv(cell)
-    _move_inside(cell, inverse, positions, pbc)
-    _check_size(cell, inverse, positions, pbc, cutoff)
+    places = positions @ inverse
+    periods = np.floor(places) * pbc
+    if periods.any():  # atoms inside are left as they are, to the bit
+        positions -= periods @ cell
+        places -= periods
+    bins = _bins(1 / _lengths(inverse.T), cutoff, len(atoms))
+    if len(atoms) * bins.prod() > DENSEST * volume:  # else no bin is too full, even with all atoms in it
+        _check_crowd(places, bins, volume, cell[pbc])
     return Box(cell, positions)
 
 
@@ -61,23 +73,32 @@ def _check(atoms: Atoms) -> None:
     if len(atoms) == 0:
         raise ValueError("the structure has no atoms")
     vectors = atoms.cell.array[atoms.pbc]
-    if not (np.isfinite(atoms.positions).all() and np.isfinite(vectors).all()):
-        raise ValueError("positions or cell are not finite")
-    if max(np.abs(atoms.positions).max(), np.abs(vectors).max(initial=0)) > FARTHEST:
-        raise ValueError(f"positions or cell reach beyond {FARTHEST:.1g} Å: too far to tell atoms apart")
+    reach = np.maximum(np.abs(atoms.positions).max(), np.abs(vectors).max(initial=0))
+    if not reach <= FARTHEST:
+        _refuse_reach(bool(np.isfinite(atoms.positions).all() and np.isfinite(vectors).all()))
     extent = _extent(vectors)
     if extent < 1e-6:
-        raise ValueError(
-            f"the cell has no {_WORDS[len(vectors)]}"
-            + ("" if atoms.pbc.all() else ": a periodic vector is zero, or two of them are parallel")
-        )
+        raise ValueError(_FLAT[len(vectors)])
     if atoms.pbc.all() and len(atoms) / extent > DENSEST:
         raise ValueError(f"{len(atoms)} atoms in {extent:.3g} Å³ is denser than matter (over {DENSEST} per Å³)")
 
 
+def _refuse_reach(finite: bool) -> None:
+    if not finite:
+        raise ValueError("positions or cell are not finite")
+    raise ValueError(f"positions or cell reach beyond {FARTHEST:.1g} Å: too far to tell atoms apart")
+
+
 def _extent(vectors: np.ndarray) -> float:
     """Length, area or volume that up to three vectors span; of none 1."""
+    if len(vectors) == 3:
+        return float(abs(np.linalg.det(vectors)))
     return float(np.linalg.svd(vectors, compute_uv=False).prod())
+
+
+def _lengths(vectors: np.ndarray) -> np.ndarray:
+    found: np.ndarray = np.sqrt((vectors * vectors).sum(axis=1))
+    return found
 
 
 def _enclose(cell: np.ndarray, positions: np.ndarray, pbc: np.ndarray, cutoff: float) -> None:
@@ -113,32 +134,21 @@ def _reduced(cell: np.ndarray, pbc: np.ndarray) -> np.ndarray:
     return np.array(reduced)
 
 
-def _move_inside(cell: np.ndarray, inverse: np.ndarray, positions: np.ndarray, pbc: np.ndarray) -> None:
-    """Move atoms by whole periods, in place; those inside are left as they are."""
-    periods = np.floor(positions @ inverse) * pbc
-    if periods.any():
-        positions -= periods @ cell
-
-
-def _check_size(cell: np.ndarray, inverse: np.ndarray, positions: np.ndarray, pbc: np.ndarray, cutoff: float) -> None:
-    """ValueError where bins of about the cutoff are too many, or what is in them is too much."""
-    thickness = 1 / np.linalg.norm(inverse, axis=0)
-    bins = np.maximum(thickness // cutoff, 1)
+def _bins(thickness: np.ndarray, cutoff: float, atoms: int) -> np.ndarray:
+    """How often about the cutoff goes into each thickness of the box. ValueError where that is too often."""
+    bins: np.ndarray = np.maximum(thickness // cutoff, 1)
     if bins.prod() > MOST_BINS:
-        raise ValueError(
-            f"{len(positions)} atoms in a box of {' x '.join(f'{x:.3g}' for x in thickness)} Å: "
-            "too empty to look for neighbours; take away the vacuum"
-        )
-    volume = abs(np.linalg.det(cell)) / bins.prod()
-    if len(positions) / volume <= DENSEST:  # even if all were in one bin
-        return
-    places = np.clip(np.floor(positions @ inverse * bins), 0, bins - 1) @ [1, bins[0], bins[0] * bins[1]]
-    counts = np.unique(places, return_counts=True)[1]
-    crowd = float((counts**2).sum() / len(positions) / volume)
+        sizes = " x ".join(f"{size:.3g}" for size in thickness)
+        raise ValueError(f"{atoms} atoms in a box of {sizes} Å: too empty to look for neighbours; take away the vacuum")
+    return bins
+
+
+def _check_crowd(places: np.ndarray, bins: np.ndarray, volume: float, periods: np.ndarray) -> None:
+    """ValueError where the bins that atoms are in hold, on average over the atoms, more than matter does."""
+    numbers = np.clip(np.floor(places * bins), 0, bins - 1) @ [1, bins[0], bins[0] * bins[1]]
+    counts = np.unique(numbers, return_counts=True)[1]
+    crowd = float((counts**2).sum() / len(places) * bins.prod() / volume)
     if crowd > DENSEST:
-        why = f"; the shortest period is {_shortest(cell, pbc):.3g} Å" if pbc.any() else ""
+        shortest = _lengths(periods).min(initial=np.inf)
+        why = f"; the shortest cell vector is {shortest:.3g} Å" if shortest < 1 else ""
         raise ValueError(f"{crowd:.3g} atoms per Å³ where they are: denser than matter (over {DENSEST} per Å³){why}")
-
-
-def _shortest(cell: np.ndarray, pbc: np.ndarray) -> float:
-    return float(np.linalg.norm(np.array(minkowski_reduce(cell, pbc)[0])[pbc], axis=1).min())

@@ -33,7 +33,8 @@ class Runner(InteratomicRunner):
     model: chgnet-0.3.0 or chgnet-r2scan. dtype: float32 or float64. relax: none, positions, or cell (and
     positions). fmax: eV/Å, where a relaxation has converged; with relax=cell it also bounds the gradient of ASE's
     FrechetCellFilter. optimizer: a name from `ase.optimize`. device: cpu, cuda, cuda:N or auto. batch_edges:
-    neighbour pairs and angles in one pass.
+    neighbour pairs and angles in one pass. Atoms without a neighbour within 6 Å have the energies that chgnet gives
+    them, though it learned from none: it calls them likely wrong.
     """
 
     name: ClassVar[str | None] = "chgnet"
