@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlmat import recipe
 from mlmat.output import shown
 from mlmat.progress import Remaining
+from mlmat.schemes import MP2020, MP_RAW
 from mlmat.watch import runs_lines
 
 if TYPE_CHECKING:
@@ -168,6 +169,7 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
     for row in status["methods"]:
         sha = f", weights {row['model_sha256'][:12]}" if isinstance(row["model_sha256"], str) else ""
         yield f"method      {shown(row['method'])} ({row['method_id']}{sha})"
+        yield f"            scheme {shown(row['scheme'] or 'unknown')}{_correct_hint(row)}"
         left = "" if row["pending"] is None else f", {max(0, row['pending']):,} pending"
         yield f"            {row['ok']:,} ok, {row['failed']:,} failed{left}"
     for row in status["failures"]:
@@ -175,6 +177,22 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
         eg = "for instance " if row["messages"] > 1 else ""
         yield f"failures    {what}: {eg}{shown(row['example'])}"
     yield from beside_lines(status)
+
+
+def _correct_hint(row: dict[str, Any]) -> str:
+    if row["scheme"] == MP_RAW.name:
+        return f": hulls need corrections (mlmat correct {row['method_id']} --scheme {MP2020.name})"
+    return f", corrected from {row['derived_from']}" if row["derived_from"] else ""
+
+
+def corrected_lines(method_id: str, name: str, counts: list[tuple[str | None, int]]) -> Iterator[str]:
+    """What `mlmat correct` says."""
+    done = sum(count for reason, count in counts if reason is None)
+    yield f"{shown(name)} ({method_id}): {counted(done, 'result')} corrected"
+    yield from (
+        f"  {counted(count, 'result')} without an energy: {shown(reason)}" for reason, count in counts if reason
+    )
+    yield "results that come later are corrected when they are read: mlmat reduce hull, mlmat reduce candidates"
 
 
 def beside_lines(beside: dict[str, Any]) -> Iterator[str]:
@@ -288,5 +306,6 @@ def model_lines(models: list[Model]) -> Iterator[str]:
             if model.path
             else f"  {'made when needed' if model.kind == 'untrained' else 'not here (add fetches it)'}"
         )
+        scheme = model.energies()["scheme"] or ("none" if model.kind == "untrained" else "unknown")
         about = ", ".join(part for part in (model.trained_on, model.licence) if part) or shown(model.source)
-        yield f"{model.name:22} {model.kind:11} {here:26}  {about}"
+        yield f"{model.name:22} {model.kind:11} {here:26}  scheme {shown(scheme)}; {about}"

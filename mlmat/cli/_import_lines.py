@@ -30,6 +30,12 @@ def lines(report: Report, file: str, method: str, db: Path) -> Iterator[str]:
     for outcome, words in _WORDS.items():
         if count := report.outcomes[outcome]:
             yield f"  {count:8,} {words}"
+    if report.taken:
+        yield f"  energy scheme of {method}: {report.scheme or 'unknown (--scheme says it; hulls hold one scheme)'}"
+    for name, count in report.moved.items():
+        yield f"  {counted(count, 'row')} of another scheme {_are(count)} of method {name!r}"
+    if report.silent and report.scheme:
+        yield f"  {counted(report.silent, 'row')} {_says(report.silent)} nothing of a scheme, and may be of another one"
     if report.gone:
         yield f"  {counted(report.gone, 'result')} of an earlier import of it {_are(report.gone)} not in it any more"
     if report.structures:
@@ -45,6 +51,10 @@ def lines(report: Report, file: str, method: str, db: Path) -> Iterator[str]:
         yield f"not read, or not to its end: {report.problem}"
     if report.outcomes["refused"] > len(report.refused) or report.outcomes["duplicate"]:
         yield "every row and why: mlmat reduce imports"
+
+
+def _says(count: int) -> str:
+    return "says" if count == 1 else "say"
 
 
 def _are(count: int) -> str:

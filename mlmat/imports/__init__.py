@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmat import provenance
+from mlmat import provenance, schemes
 from mlmat.errors import MlmatError, ReadError, UsageError
 from mlmat.formula import pretty, reduced_formula, written
 from mlmat.imports._formats import format_for, formats
 from mlmat.imports._given import Unused, Wrong
+from mlmat.imports._place import Places
 from mlmat.imports._read import Begun, Broken, cell_of, fits
 from mlmat.isolation import Lost, isolated_stream
 from mlmat.provenance import clean
@@ -42,12 +43,16 @@ RUNNER = "imported"
 class Report:
     """What an import did: rows by outcome (imported, unchanged, replaced, duplicate, refused), wall time in s.
 
-    gone: results of an earlier import of the file, which has them no more; structures: those that came along; refused:
-    place and reason of the first refused rows; unused: columns that were not used; problem: why the file, or the rest
-    of it, could not be read; warnings: what was accepted, and how often.
+    scheme: of the method; moved: rows of other schemes, by the method that has them; silent: rows that say nothing of
+    their scheme; gone: results of an earlier import of the file, which has them no more; structures: those that came
+    along; refused: place and reason of the first refused rows; unused: columns that were not used; problem: why the
+    file, or the rest of it, could not be read; warnings: what was accepted, and how often.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
+    scheme: str | None = None
+    moved: Counter[str] = field(default_factory=Counter)
+    silent: int = 0
     gone: int = 0
     structures: int = 0
     refused: list[str] = field(default_factory=list)
@@ -94,6 +99,7 @@ def import_results(
     path: str | os.PathLike[str],
     method: str,
     *,
+    scheme: str | None = None,
     limits: Limits | None = None,
     time_limit: float = 120.0,
     told: Callable[[int], None] | None = None,
@@ -104,15 +110,19 @@ def import_results(
     seconds for one row, or for a JSON file as a whole; told: is told how many rows were read. Raises ReadError for a
     file that is not there or of no known format, UsageError for a name that is another method's, StoreLocked while
     another process imports results of this method.
+
+    scheme: energy scheme of the whole file; else that of each row, where it says one. Rows of another scheme than that
+    of the method (or, where it has none yet, of the first row) go to a method of their own, called NAME SCHEME.
     """
     start = time.monotonic()
     full, row = check_file(path), method_row(method)
     run = provenance.new_run("import-results", method_id=row["method_id"])
     report = Report()
-    work = _Work(store, row["method_id"], full, run["run_id"], report)
+    given = schemes.named(scheme).name if scheme else None
     # One at a time: what a file has no more is told by the rows that this reading of it did not meet.
     with store.driver(row["method_id"], provenance.who(run)):
-        store.start_import(run, row)
+        places = Places(row, store.start_import(run, row), method_row)
+        work = _Work(store, places, full, run["run_id"], report, given)
         try:
             found = isolated_stream("mlmat.imports._read:stream", full, limits or Limits(), time_limit=time_limit)
             work.read(found, told or (lambda _: None))
@@ -121,6 +131,7 @@ def import_results(
                 store.end_run(run["run_id"], "stopped" if isinstance(error, KeyboardInterrupt) else "failed")
             raise
         store.end_run(run["run_id"], "failed" if report.problem else "finished")
+    report.scheme, report.moved, report.silent = places.scheme, places.moved, places.silent
     report.seconds = time.monotonic() - start
     return report
 
@@ -130,16 +141,17 @@ class _Work:
     """One file on its way into the store."""
 
     store: Store
-    method_id: str
+    places: Places
     path: str
     run_id: str
     report: Report
+    scheme: str | None = None
     sha256: str = ""
-    seen: dict[str, tuple[str, str]] = field(default_factory=dict)
+    seen: dict[tuple[str, str], tuple[str, str]] = field(default_factory=dict)
 
     def read(self, found: Iterable[Any], told: Callable[[int], None]) -> None:
         """Write what comes, and at the end of the whole file forget what it has no more."""
-        about = {"method_id": self.method_id, "path": clean(self.path), "run_id": self.run_id}
+        about = {"path": clean(self.path), "run_id": self.run_id}
         batch: list[dict[str, Any]] = []
         for row in self._rows(found):
             batch.append(row | about | {"file_sha256": self.sha256})
@@ -149,7 +161,7 @@ class _Work:
                 batch = []
         self._flush(batch)
         if not self.report.problem:
-            self.report.gone = self.store.forget_imports(self.method_id, clean(self.path), self.run_id)
+            self.report.gone = self.store.forget_imports(self.places.main, clean(self.path), self.run_id)
 
     def _rows(self, found: Iterable[Any]) -> Iterator[dict[str, Any]]:
         for one in found:
@@ -166,9 +178,10 @@ class _Work:
         if not batch:
             return
         self._name_structures(batch)
+        self.places.place(batch, self.scheme)
         for row in batch:
             self._settle(row)
-        counts = self.store.add_imports(batch)
+        counts = self.store.add_imports(batch, self.places.methods.values())
         self.report.structures += counts.pop("structures", 0)
         self.report.outcomes.update(counts)
         for row in batch:
@@ -202,9 +215,10 @@ class _Work:
     def _compare(self, row: dict[str, Any]) -> None:
         """Take an id of this file once."""
         said = _hash(row)
-        before = self.seen.get(row["external_id"])
+        key = (row["method_id"], row["external_id"])
+        before = self.seen.get(key)
         if before is None:
-            self.seen[row["external_id"]] = (row["place"], said)
+            self.seen[key] = (row["place"], said)
         elif before[1] == said:
             _refuse(row, f"says the same as {before[0]}", "duplicate")
         else:

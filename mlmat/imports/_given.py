@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 #: Names of columns that are understood; all others are named as not used.
-COLUMNS = ("formula", "energy", "id", "correction", "structure_id", "cif")
+COLUMNS = ("formula", "energy", "id", "correction", "structure_id", "cif", "scheme", "run_type")
 
 
 class Wrong(ValueError):  # noqa: N818 - reads better where it is caught
@@ -18,7 +18,8 @@ class Given:
     """One row as its file gives it: every value may be anything.
 
     place: where it is (`line 7`); composition: a formula, or amounts by element, of the cell; energy and correction in
-    eV for that cell, the energy without its correction; structure: JSON of pymatgen (a dict) or the text of a CIF.
+    eV for that cell, the energy without its correction; structure: JSON of pymatgen (a dict) or the text of a CIF;
+    said: of its energy scheme, by the names of `_scheme.Said`.
     """
 
     place: str
@@ -28,6 +29,7 @@ class Given:
     correction: Any = None
     structure: Any = None
     structure_id: Any = None
+    said: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
 
@@ -49,7 +51,8 @@ class Unused:
 def from_cells(place: str, cells: dict[str, Any]) -> Given:
     """The row of a table, its cells by the names of `COLUMNS`."""
     return Given(place, cells.get("id"), cells.get("formula"), cells.get("energy"), cells.get("correction"),
-                 cells.get("cif"), cells.get("structure_id"))  # fmt: skip
+                 cells.get("cif"), cells.get("structure_id"),
+                 {name: cells[name] for name in ("scheme", "run_type") if cells.get(name)})  # fmt: skip
 
 
 def known_columns(names: list[str]) -> dict[str, str]:

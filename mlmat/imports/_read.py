@@ -12,6 +12,7 @@ from mlmat.formula import written
 from mlmat.imports import _formula
 from mlmat.imports._formats import format_for, name_of
 from mlmat.imports._given import Given, Lost, Unused, Wrong
+from mlmat.imports._scheme import Said, fitting
 from mlmat.provenance import clean
 from mlmat.reader import Limits, read
 from mlmat.reader._verdict import Refused as NotRead
@@ -83,8 +84,10 @@ def _taken(given: Given, limits: Limits, row: dict[str, Any]) -> dict[str, Any]:
         given.warnings.append(f"its structure is left out: {problem}")
     if structure and amounts and not fits(amounts, structure, given.warnings):
         structure = None
+    possible = fitting(Said(**given.said), amounts, correction, structure) if amounts else _by_word(given)
     return {
         "outcome": "imported",
+        "fits": possible,
         "reason": None,
         "amounts": amounts,
         "energy": _formula.number(energy + (correction or 0.0), "energy with its correction"),
@@ -93,6 +96,12 @@ def _taken(given: Given, limits: Limits, row: dict[str, Any]) -> dict[str, Any]:
         "structure_id": structure["structure_id"] if structure else None,
         "named_structure": _named(given.structure_id),
     }
+
+
+def _by_word(given: Given) -> list[str]:
+    """The scheme that a row names, where only a structure of the store tells what it is of."""
+    word = given.said.get("scheme")
+    return fitting(Said(scheme=word), {}, None, None) if word else []
 
 
 def _empty(value: Any) -> bool:

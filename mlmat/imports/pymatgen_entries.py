@@ -117,8 +117,50 @@ def _given(place: str, name: str, entry: dict[str, Any]) -> Given:
         energy=entry.get("energy"),
         correction=_correction(entry, warnings),
         structure=entry.get("structure"),
+        said=_said(entry, data or {}),
         warnings=warnings,
     )
+
+
+def _said(entry: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    """What an entry says of its energy scheme, as `_scheme.Said` takes it."""
+    given = entry.get("parameters")
+    parameters: dict[str, Any] = given if isinstance(given, dict) else {}
+    run_type = parameters.get("run_type") or data.get("run_type") or entry.get("run_type")
+    adjustments = entry.get("energy_adjustments")
+    return {
+        "scheme": entry.get("scheme"),
+        "run_type": run_type,
+        "hubbards": parameters.get("hubbards") or data.get("hubbards"),
+        "potcars": _potcars(parameters),
+        "kinds": frozenset(_kinds(adjustments if isinstance(adjustments, list) else [])),
+    }
+
+
+def _potcars(parameters: dict[str, Any]) -> tuple[str, ...]:
+    """Pseudopotentials as `PBE Na_pv`, in whichever of pymatgen's ways they are told; none where in no way."""
+    for key in ("potcar_symbols", "potcar_spec", "pseudo_potential"):
+        found = parameters.get(key)
+        if key == "potcar_symbols" and isinstance(found, list) and found:
+            return tuple(str(text) for text in found)
+        if key == "potcar_spec" and isinstance(found, list) and found:
+            titles = [one.get("titel") for one in found if isinstance(one, dict)]
+            return tuple(" ".join(str(title).split()[:2]) for title in titles if title)
+        if key == "pseudo_potential" and isinstance(found, dict) and isinstance(found.get("labels"), list):
+            return tuple(f"{found.get('functional') or 'PBE'} {label}" for label in found["labels"])
+    return ()
+
+
+def _kinds(adjustments: list[Any]) -> Iterator[str]:
+    """The classes of pymatgen that adjustments are of, of those that change something."""
+    for one in adjustments:
+        kind = one.get("cls") if isinstance(one, dict) else None
+        if isinstance(kind, dict) and kind.get("@class"):
+            yield str(kind["@class"])
+        elif isinstance(one, dict) and "MP2020" in str(one.get("name")):
+            yield "MaterialsProject2020Compatibility"
+        elif isinstance(one, dict) and "mixing adjustment" in str(one.get("name")):
+            yield "MaterialsProjectDFTMixingScheme"
 
 
 def _correction(entry: dict[str, Any], warnings: list[str]) -> Any:

@@ -37,16 +37,27 @@ TABLES = {
     """,
     "methods": """
         SELECT m.method_id, m.method, m.runner, m.runner_version, m.model_name, m.model_sha256, m.dtype,
-            list_transform(map_entries(m.settings), lambda x: x.key || '=' || x.value) AS settings,
-            count(*) FILTER (r.status = 'ok') AS ok,
+            list_prepend(
+                'energy scheme ' || coalesce(m.scheme, 'unknown'),
+                list_transform(map_entries(m.settings), lambda x: x.key || '=' || x.value)
+            ) AS settings,
+            count(*) FILTER (r.status = 'ok') + coalesce(max(c.corrected), 0) AS ok,
             count(*) FILTER (r.status = 'failed') AS failed,
             count(*) FILTER (r.status = 'ok' AND r.converged IS FALSE) AS unconverged,
             sum(r.seconds) AS seconds
         FROM method AS m LEFT JOIN current_result AS r USING (method_id)
+        LEFT JOIN (
+            SELECT method_id, count(correction) AS corrected
+            FROM corrected SEMI JOIN current_result USING (result_id) GROUP BY method_id
+        ) AS c USING (method_id)
         GROUP BY ALL
         UNION ALL BY NAME
         SELECT x.method_id, any_value(x.method) AS method, 'mixture' AS runner,
-            list('method ' || x.place || '=' || m.method ORDER BY x.place) AS settings,
+            list_prepend(
+                'energy scheme ' || CASE WHEN bool_or(x.different_schemes) THEN 'different schemes'
+                ELSE coalesce(any_value(m.scheme), 'unknown') END,
+                list('method ' || x.place || '=' || m.method ORDER BY x.place)
+            ) AS settings,
             (SELECT count(*) FROM phase AS p WHERE p.method_id = x.method_id) AS ok
         FROM mixture AS x JOIN method AS m ON m.method_id = x.member_id
         GROUP BY x.method_id
@@ -88,7 +99,7 @@ SELECT
     v.run_id::VARCHAR AS run_id, v.host, v.seconds, v.attempt, v.finished_at
 FROM phase AS p
 LEFT JOIN hull AS h USING (result_id, method_id)
-LEFT JOIN ranking AS k USING (result_id)
+LEFT JOIN ranking AS k ON k.result_id = p.result_id AND k.method = p.energy_method
 LEFT JOIN candidates AS c USING (result_id, method_id)
 LEFT JOIN relaxed AS x USING (result_id)
 LEFT JOIN noticed AS w USING (result_id)

@@ -22,7 +22,9 @@ class Prepared:
     settings: what the worker builds the runner with; identity: the settings that make the method (a path of
     weights is not among them, their SHA-256 is); packages: distributions whose versions stand in the run;
     notes: lines that the user is told once; batch_seconds: of work that travels together, and is lost together when a
-    screen is stopped.
+    screen is stopped; scheme: the energy scheme (`mlmat.schemes`), trained_on: data sets and teachers of the model,
+    separated by commas, expected_errors: mean absolute errors in eV/atom by quantity. These describe the method and are
+    no part of its identity.
     """
 
     settings: Mapping[str, Any]
@@ -33,6 +35,9 @@ class Prepared:
     packages: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     batch_seconds: float = 4.0
+    scheme: str | None = None
+    trained_on: str | None = None
+    expected_errors: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +59,15 @@ class WrappedAtomsRunner:
     Class attributes: `name` (of the method; the module's or class's name where the class sets none), `version` (bump
     it when the numbers change; where the class sets none, its source is its version), `columns` (typed columns with
     unit: `{"energy": "DOUBLE -- eV, total energy"}`; what is not declared is inferred from the first rows),
-    `batch_atoms` (atoms that one `run_batch` call likes best).
+    `batch_atoms` (atoms that one `run_batch` call likes best), `scheme` (energy scheme, such as "MP2020", "r2SCAN" or
+    any other text: hulls hold one scheme).
     """
 
     name: ClassVar[str | None] = None
     version: ClassVar[str | None] = None
     columns: ClassVar[Mapping[str, str]] = {}
     batch_atoms: ClassVar[int] = 400
+    scheme: ClassVar[str | None] = None
     _scratch_parent: Path | None = None
     _scratch: Path | None = None
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmat import schemes
 from mlmat.errors import MlmatError, RunnerError
 from mlmat.runner._base import WrappedAtomsRunner
 from mlmat.runner._columns import arrow_types
@@ -37,7 +38,7 @@ class Plan:
         # Of a runner that takes its structures one by one, one at first: a relaxation may take hours, nobody knows yet.
         self.first_atoms = 1.0 if cls.run_batch is WrappedAtomsRunner.run_batch else cls.batch_atoms / 10
         self.recipe: Recipe = recipe_of(reference, dict(self.prepared.settings), source)
-        self.method = method_row(self.runner, version_of(cls), self.prepared)
+        self.method = method_row(self.runner, version_of(cls), self.prepared) | _energies(cls, self.prepared)
 
 
 def _prepared(cls: type[WrappedAtomsRunner], settings: dict[str, Any]) -> Prepared:
@@ -96,6 +97,13 @@ def method_row(runner: str, version: str, prepared: Prepared) -> dict[str, Any]:
         "model_sha256": prepared.model_sha256,
         "dtype": prepared.dtype,
     }
+
+
+def _energies(cls: type[WrappedAtomsRunner], prepared: Prepared) -> dict[str, Any]:
+    """What is known of a method's energies: columns of table `method`, and the errors that are expected."""
+    scheme = prepared.scheme or cls.scheme
+    known = schemes.named(scheme).columns() if scheme else {}
+    return {**known, "trained_on": prepared.trained_on, "expected_errors": dict(prepared.expected_errors)}
 
 
 def _label(runner: str, version: str, prepared: Prepared, settings: Mapping[str, str]) -> str:

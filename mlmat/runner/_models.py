@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mlmat import provenance
+from mlmat import provenance, schemes
 from mlmat.errors import ModelError
 from mlmat.runner import _weights
 
@@ -32,10 +32,16 @@ FOUNDATION = {
     **dict.fromkeys(("mh-0", "mh-1"), ("several data sets, one head each", "ASL")),
 }
 
+#: How the source of a fetched model begins.
+_FETCHED = "mace-torch: "
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that can be named: where its file is (None: not here yet), and what is known of it. size in bytes."""
+    """A model that can be named: where its file is (None: not here yet), and what is known of it. size in bytes.
+
+    scheme: of its energies (`mlmat.schemes`); expected_errors: mean absolute errors in eV/atom by quantity.
+    """
 
     name: str
     kind: str
@@ -46,6 +52,20 @@ class Model:
     licence: str = ""
     source: str = ""
     note: str = ""
+    scheme: str | None = None
+    expected_errors: dict[str, float] = field(default_factory=dict)
+
+    def energies(self) -> dict[str, Any]:
+        """What a method that computes with it says of its energies, as `Prepared` takes it."""
+        known = schemes.BY_SHA256.get(self.sha256 or "") or self._learned()
+        scheme = self.scheme or (known.scheme.name if known.scheme else None)
+        trained_on = known.trained_on or self.trained_on or None
+        return {"scheme": scheme, "trained_on": trained_on, "expected_errors": dict(self.expected_errors)}
+
+    def _learned(self) -> schemes.Learned:
+        """What is known of a model by its name: of the shipped one and of mace-torch's own."""
+        name = self.source.removeprefix(_FETCHED) if self.source.startswith(_FETCHED) else self.name
+        return schemes.MODELS.get(name if self.kind in {"shipped", "foundation"} else "", schemes.Learned())
 
 
 def default() -> str:
@@ -101,23 +121,37 @@ def _looks_like_a_file(text: str) -> bool:
     return Path(text).expanduser().exists() or "/" in text or text.endswith((".model", ".npz", ".pt", ".pth"))
 
 
-def add(text: str, sha256: str | None = None, name: str | None = None) -> Model:
+def add(text: str, sha256: str | None = None, name: str | None = None, **about: Any) -> Model:
     """Register a file (copied into the cache) or fetch a foundation model by name; checked, and removed if it is bad.
 
-    sha256: what its SHA-256 must be. Raises ModelError.
+    sha256: what its SHA-256 must be; about: scheme, trained_on and expected_errors as in `Model`. Raises ModelError,
+    UsageError for a scheme that is none.
     """
+    about = {key: value for key, value in about.items() if value}
+    if "scheme" in about:
+        about["scheme"] = schemes.named(about["scheme"]).name
     if _looks_like_a_file(text):
         source = _weights.resolve(text)
         name = name or source.stem
-        return _install(name, "registered", str(source), sha256, lambda part: shutil.copyfile(source, part))
+        return _install(name, "registered", str(source), sha256, lambda part: shutil.copyfile(source, part), about)
     if text in FOUNDATION:
         return _install(
-            name or text, "foundation", f"mace-torch: {text}", sha256, lambda part: _weights.fetch(text, part)
+            name or text, "foundation", f"{_FETCHED}{text}", sha256, lambda part: _weights.fetch(text, part), about
         )
     raise ModelError(f"no file {text}, and no foundation model of that name; there are {', '.join(FOUNDATION)}")
 
 
-def _install(name: str, kind: str, source: str, wanted: str | None, make: _weights.Maker) -> Model:
+def scheme_known(text: str) -> bool:
+    """Whether the scheme of a model or file is known without asking."""
+    if _looks_like_a_file(text):
+        digest = provenance.sha256(_weights.resolve(text))
+        return any(model.sha256 == digest and model.energies()["scheme"] for model in listing())
+    return any(model.name == text and model.energies()["scheme"] for model in listing())
+
+
+def _install(
+    name: str, kind: str, source: str, wanted: str | None, make: _weights.Maker, known: dict[str, Any]
+) -> Model:
     """Bring a file into the cache, behind a lock; nothing of it stays when it is not what was wanted."""
     taken = {_weights.UNTRAINED, *(model.name for model in _shipped())}
     if not re.fullmatch(r"\w[\w.+-]*", name) or name in taken:
@@ -132,11 +166,18 @@ def _install(name: str, kind: str, source: str, wanted: str | None, make: _weigh
     _weights.obtain(target, checked, again=True)
     trained_on, licence = FOUNDATION.get(name, ("", "")) if kind == "foundation" else ("", "")
     size, digest = target.stat().st_size, provenance.sha256(target)
-    model = Model(name, kind, target, digest, size, trained_on, licence, source)
+    more = _known_before(target, digest) | {"trained_on": trained_on} | known
+    model = Model(name, kind, target, digest, size, licence=licence, source=source, **more)
     about = {k: v for k, v in asdict(model).items() if k not in {"path", "name"}}
     about |= {"suffix": suffix, "added_at": provenance.now().isoformat()}
     target.with_suffix(".json").write_text(json.dumps(about, indent=1))
     return model
+
+
+def _known_before(target: Path, digest: str) -> dict[str, Any]:
+    """What was said of a model that is registered again."""
+    old = next((model for model in _cached() if model.name == target.stem and model.sha256 == digest), None)
+    return {"scheme": old.scheme, "expected_errors": old.expected_errors} if old else {}
 
 
 def _check(part: Path, wanted: str | None, target: Path) -> None:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mlmat import provenance
+from mlmat import provenance, schemes
 from mlmat.errors import ModelError, RunnerError
 from mlmat.runner._base import Prepared
 from mlmat.runner._interatomic import COLUMNS, InteratomicRunner, batch_seconds, checked, identity, require
@@ -76,6 +76,7 @@ class Runner(InteratomicRunner):
         """
         full = checked("chgnet", settings, cls.__init__.__kwdefaults__ or {})
         require(full["model"] in MODELS, f"model={full['model']!r}: use one of {', '.join(MODELS)}")
+        learned = schemes.MODELS[full["model"]]
         return Prepared(
             settings=full,
             identity=identity(full),
@@ -84,6 +85,8 @@ class Runner(InteratomicRunner):
             dtype=full["dtype"],
             batch_seconds=batch_seconds(full),
             packages=("torch", "chgnet", "ase"),
+            scheme=learned.scheme.name if learned.scheme else None,
+            trained_on=learned.trained_on,
         )
 
     def _load(self) -> Chgnet:

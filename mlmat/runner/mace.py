@@ -86,6 +86,7 @@ class Runner(InteratomicRunner):
             batch_seconds=batch_seconds(full),
             packages=("torch", "mace-torch", "e3nn", "ase"),
             notes=tuple(note for note in (_UNTRAINED_NOTE if model.kind == "untrained" else model.note,) if note),
+            **model.energies(),
         )
 
     def _load(self) -> Potential:

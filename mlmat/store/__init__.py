@@ -12,7 +12,18 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from mlmat.errors import StoreLocked
-from mlmat.store import _drivers, _imported, _imports, _journal, _mixtures, _results, _runs, _schema, _structures
+from mlmat.store import (
+    _corrections,
+    _drivers,
+    _imported,
+    _imports,
+    _journal,
+    _mixtures,
+    _results,
+    _runs,
+    _schema,
+    _structures,
+)
 from mlmat.store._bounds import Bounds
 from mlmat.store._columns import runner_name
 from mlmat.store._journal import Journal
@@ -23,7 +34,7 @@ from mlmat.store._stability import Stability
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     import duckdb
@@ -167,32 +178,64 @@ class Store(Stability, Reading):
 
     # -- importing -------------------------------------------------------------------------------
 
-    def start_import(self, run: Mapping[str, Any], method: Mapping[str, Any]) -> None:
-        """Register a run of `import-results` and its method. Raises UsageError where its name means another one."""
+    def start_import(self, run: Mapping[str, Any], method: Mapping[str, Any]) -> str | None:
+        """Register a run of `import-results`; the scheme of its method, where that has one.
+
+        Raises UsageError where its name means another method.
+        """
         with self._writing() as con:
-            _imports.add_method(con, method)
+            scheme = _imports.check_method(con, method)
             _results.add_row(con, "run", run)
+            return scheme
 
-    def add_imports(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-        """Write rows of a file of results in one transaction, as `_imports.add` does; how many became what."""
+    def add_imports(
+        self, rows: Sequence[Mapping[str, Any]], methods: Iterable[Mapping[str, Any]] = ()
+    ) -> dict[str, int]:
+        """Write rows of a file of results, and their methods, in one transaction; how many became what."""
         with self._writing() as con:
-            return _imports.add(con, rows)
+            return _imports.add(con, rows, list(methods))
 
-    def forget_imports(self, method_id: str, path: str, run_id: str) -> int:
+    def forget_imports(self, method: Mapping[str, Any], path: str, run_id: str) -> int:
         """Rows of a file that a whole import of it did not meet count no more; the number of results among them."""
         with self._writing() as con:
-            return _imports.forget(con, method_id, path, run_id)
+            return _imports.forget(con, method, path, run_id)
+
+    # -- correcting ------------------------------------------------------------------------------
+
+    def correct(self, method: str, scheme: str, run: Mapping[str, Any] | None = None) -> str:
+        """Make a method whose energies are those of another one with corrections (`mlmat.corrections`); its id.
+
+        method: name or id of the raw one; scheme: such as MP2020. Its results, also later ones, are corrected when
+        somebody reads them. Raises UsageError where the corrections do not fit the scheme of the method.
+        """
+        with self._writing() as con:
+            method_id = _corrections.derive(con, method, scheme)
+            if run is not None:
+                _results.add_row(con, "run", {**run, "method_id": method_id})
+                _results.end_run(con, run["run_id"], "finished")
+        self.refresh_corrections()
+        return method_id
+
+    def corrected(self, method_id: str) -> tuple[str, list[tuple[str | None, int]]]:
+        """Name of a derived method, and how many results are corrected (None) or are not, by reason."""
+        with self._reading() as con:
+            return _corrections.summary(con, method_id)
 
     # -- mixing ----------------------------------------------------------------------------------
 
-    def mix(self, name: str, methods: Sequence[str]) -> str:
-        """Show the results of several methods in one hull, as a method of this name; its id. Raises UsageError.
+    def mix(self, name: str, methods: Sequence[str], *, different_schemes: bool = False) -> str:
+        """Show the results of several methods in one hull, as a method of this name; its id.
 
-        methods: names or ids; of a structure that several of them have computed, the first one counts. Their energies
-        must be on one scale: mlmat cannot tell whether they are.
+        methods: names or ids; of a structure that several of them have computed, the first one counts.
+        different_schemes: also where their energy schemes differ, which each row then says. Raises UsageError.
         """
         with self._writing() as con:
-            return _mixtures.put(con, name, methods)
+            return _mixtures.put(con, name, methods, different_schemes)
+
+    def mixture_note(self, mixture_id: str) -> str | None:
+        """What is to be known of the schemes in a mixture; None where all are known and the same."""
+        with self._reading() as con:
+            return _mixtures.note(con, mixture_id)
 
     def mixtures(self) -> dict[str, list[str]]:
         """The methods of each mixture, by its name."""

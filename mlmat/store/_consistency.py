@@ -37,6 +37,13 @@ CHECKS = {
     "structures that two blocks claim to be first": """
         SELECT structure_id FROM source WHERE current AND outcome = 'stored'
         GROUP BY structure_id HAVING count(*) > 1""",
+    "corrections without their result": """
+        SELECT result_id::VARCHAR FROM corrected ANTI JOIN result USING (result_id)""",
+    "corrections without their method": """
+        SELECT c.result_id::VARCHAR FROM corrected AS c
+        ANTI JOIN (FROM method WHERE derived_from IS NOT NULL) AS m USING (method_id)""",
+    "results that are corrected twice": """
+        SELECT result_id::VARCHAR FROM corrected GROUP BY method_id, result_id HAVING count(*) > 1""",
     "compositions without their result": """
         SELECT result_id::VARCHAR FROM entry ANTI JOIN result USING (result_id)""",
     "imported rows without their result": """

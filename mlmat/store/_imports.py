@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlmat import provenance
+from mlmat import provenance, schemes
 from mlmat.errors import UsageError
 from mlmat.store._columns import insert
 from mlmat.store._connection import rows
 from mlmat.store._repeated import note_repeated
 from mlmat.store._results import add_row
+from mlmat.store._schemes import describe, scheme_of
 from mlmat.store._structures import add_structures
 
 if TYPE_CHECKING:
@@ -19,22 +20,36 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 #: What the ledger takes of a row, and the tables of results and compositions; other columns are given here.
-_LEDGER = ("method_id", "path", "place", "external_id", "outcome", "reason", "warnings", "chemical_formula",
+_LEDGER = ("method_id", "scheme", "path", "place", "external_id", "outcome", "reason", "warnings", "chemical_formula",
            "structure_id", "result_id", "parser", "file_sha256", "row_sha256", "run_id")  # fmt: skip
 _ENTRY = ("elements", "amounts", "nsites", "formula", "chemical_formula_reduced", "chemical_system")
 _RESULT = ("result_id", "structure_id", "external_id", "method_id", "run_id", "energy", "correction")
 
 
-def add_method(con: duckdb.DuckDBPyConnection, method: Mapping[str, Any]) -> None:
-    """Register the method of imported results once. Raises UsageError where its name means another one."""
+def check_method(con: duckdb.DuckDBPyConnection, method: Mapping[str, Any]) -> str | None:
+    """See that results may be imported under a name; its scheme. Raises UsageError where it means another method."""
     query = "SELECT 1 FROM method WHERE method_id <> $1 AND (method = $2 OR runner = $2 OR method_id = $2)"
     mixtures = "SELECT 1 FROM mixture WHERE method = $1"
     if rows(con, query, [method["method_id"], method["method"]]) or rows(con, mixtures, [method["method"]]):
         raise UsageError(
             f"the store has a method, runner or mixture {method['method']} already; give --method another name"
         )
+    return scheme_of(con, method["method_id"])
+
+
+def _add_method(con: duckdb.DuckDBPyConnection, method: Mapping[str, Any]) -> None:
+    """Register the method of imported results once: with its first result, so that a failed import leaves none."""
+    check_method(con, method)
     if not rows(con, "SELECT 1 FROM method WHERE method_id = ?", [method["method_id"]]):
         add_row(con, "method", method)
+
+
+def _settle(con: duckdb.DuckDBPyConnection, method_id: str) -> None:
+    """A method has the scheme of its rows, where all of them say the same."""
+    query = "SELECT DISTINCT scheme FROM import_row WHERE method_id = ? AND current AND outcome = 'imported'"
+    said = [scheme for (scheme,) in rows(con, query, [method_id])]
+    if len(said) == 1 and said[0] and said[0] != scheme_of(con, method_id):
+        describe(con, method_id, schemes.named(said[0]).columns())
 
 
 def cells(con: duckdb.DuckDBPyConnection, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
@@ -47,14 +62,20 @@ def cells(con: duckdb.DuckDBPyConnection, ids: Iterable[str]) -> dict[str, dict[
     return {row["structure_id"]: row for row in found}
 
 
-def add(con: duckdb.DuckDBPyConnection, given: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+def add(
+    con: duckdb.DuckDBPyConnection, given: Sequence[Mapping[str, Any]], methods: Iterable[Mapping[str, Any]] = ()
+) -> dict[str, int]:
     """Write rows of one file: the ledger, and results of those that say something new; how many of each verdict.
+
+    methods: rows of table `method` that they belong to.
 
     A row that says what the store has under its id is `unchanged`: its line in the ledger leads to that result.
     """
     import pyarrow as pa
 
     before = _structures(con)
+    for method in methods:
+        _add_method(con, method)
     found = [row["structure"] for row in given if row["structure"]]
     if found:
         add_structures(con, pa.Table.from_pylist(found))
@@ -62,6 +83,8 @@ def add(con: duckdb.DuckDBPyConnection, given: Sequence[Mapping[str, Any]]) -> d
     _judge(con)
     _write_ledger(con)
     _write_results(con)
+    for method in methods:
+        _settle(con, method["method_id"])
     counts = rows(con, "SELECT verdict, count(*) FROM judged_import GROUP BY verdict")
     return {**{verdict: int(n) for verdict, n in counts}, "structures": _structures(con) - before}
 
@@ -124,7 +147,8 @@ def _write_ledger(con: duckdb.DuckDBPyConnection) -> None:
     )
     con.execute(
         "UPDATE import_row SET run_id = j.run_id::UUID, place = j.place, file_sha256 = j.file_sha256, "
-        "warnings = j.warnings, parser = j.parser FROM judged_import AS j WHERE j.here AND import_row.rowid = j.line"
+        "warnings = j.warnings, parser = j.parser, scheme = j.scheme FROM judged_import AS j "
+        "WHERE j.here AND import_row.rowid = j.line"
     )
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE new_lines AS SELECT {', '.join(_LEDGER)}, true AS current "
@@ -147,11 +171,22 @@ def _write_results(con: duckdb.DuckDBPyConnection) -> None:
     insert(con, "entry", "new_entries")
 
 
-def forget(con: duckdb.DuckDBPyConnection, method_id: str, path: str, run_id: str) -> int:
-    """Rows of a file that this import did not meet are no longer current; the number of results among them."""
-    unmet = "current AND method_id = $1 AND path = $2 AND run_id <> $3::UUID"
-    count = rows(
-        con, f"SELECT count(*) FROM import_row WHERE outcome = 'imported' AND {unmet}", [method_id, path, run_id]
-    )
-    con.execute(f"UPDATE import_row SET current = false WHERE {unmet}", [method_id, path, run_id])
+def forget(con: duckdb.DuckDBPyConnection, method: Mapping[str, Any], path: str, run_id: str) -> int:
+    """Rows of a file that this import did not meet are no longer current; the number of results among them.
+
+    Also of the methods that took rows of other schemes. What has moved to another one of them is not counted.
+    """
+    family = [method["method_id"], *(i for (i,) in rows(con, _FAMILY, [method["method"]]))]
+    unmet = "current AND list_contains($1, method_id) AND path = $2 AND run_id <> $3::UUID"
+    values = [family, path, run_id]
+    moved = "SELECT external_id FROM import_row WHERE list_contains($1, method_id) AND path = $2 AND run_id = $3::UUID"
+    gone = f"outcome = 'imported' AND {unmet} AND external_id NOT IN ({moved})"
+    count = rows(con, f"SELECT count(*) FROM import_row WHERE {gone}", values)
+    con.execute(f"UPDATE import_row SET current = false WHERE {unmet}", values)
+    for method_id in family:
+        _settle(con, method_id)
     return int(count[0][0])
+
+
+#: Methods that hold the rows of other schemes of the files of one.
+_FAMILY = "SELECT method_id FROM method WHERE runner = 'imported' AND method = $1 || ' ' || scheme"

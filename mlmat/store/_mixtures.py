@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mlmat.errors import UsageError
 from mlmat.store._connection import rows
 from mlmat.store._results import find_method
+from mlmat.store._schemes import mark_different
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,19 +17,48 @@ if TYPE_CHECKING:
     import duckdb
 
 
-def put(con: duckdb.DuckDBPyConnection, name: str, methods: Sequence[str]) -> str:
-    """Keep a mixture of methods, given by name or id, in the place of what had this name; its id. Raises UsageError."""
+def put(con: duckdb.DuckDBPyConnection, name: str, methods: Sequence[str], different: bool = False) -> str:
+    """Keep a mixture of methods, given by name or id, in the place of what had this name; its id.
+
+    different: also of methods whose energy schemes differ. Raises UsageError.
+    """
     check_name(con, name)
     members = [find_method(con, text) for text in methods]
     if len(set(members)) != len(members) or len(members) < 2:
         raise UsageError("a mixture is of two different methods or more")
+    said = schemes_of(con, members)
+    if len({scheme for _, scheme in said if scheme}) > 1 and not different:
+        each = "; ".join(f"{method}: {scheme or 'unknown'}" for method, scheme in said)
+        raise UsageError(
+            f"their energies are of different schemes ({each}): a hull of them means nothing; correct one of them "
+            "(mlmat correct), or insist with --different-schemes, and each row will say so"
+        )
     mixture_id = hashlib.sha256(json.dumps(["mixture", name, members]).encode()).hexdigest()[:10]
     _forget(con, name)
     con.executemany(
         "INSERT INTO mixture (method_id, method, place, member_id) VALUES (?, ?, ?, ?)",
         [[mixture_id, name, place, member] for place, member in enumerate(members, 1)],
     )
+    mark_different(con)
     return mixture_id
+
+
+def schemes_of(con: duckdb.DuckDBPyConnection, members: Sequence[str]) -> list[tuple[str, str | None]]:
+    """Name and scheme of methods, in the order of their ids as given."""
+    known = {i: (method, scheme) for i, method, scheme in rows(con, "SELECT method_id, method, scheme FROM method")}
+    return [known[member] for member in members]
+
+
+def note(con: duckdb.DuckDBPyConnection, mixture_id: str) -> str | None:
+    """What is to be known of the schemes of a mixture; None where all are known and the same."""
+    query = "SELECT member_id FROM mixture WHERE method_id = ? ORDER BY place"
+    said = schemes_of(con, [member for (member,) in rows(con, query, [mixture_id])])
+    unknown = [method for method, scheme in said if scheme is None]
+    if len({scheme for _, scheme in said if scheme}) > 1:
+        return "different schemes: " + "; ".join(f"{method}: {scheme or 'unknown'}" for method, scheme in said)
+    if unknown:
+        return f"the scheme of {', '.join(unknown)} is not known: nobody can tell whether their energies fit together"
+    return None
 
 
 def listed(con: duckdb.DuckDBPyConnection) -> dict[str, list[str]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import QueryError, StoreError, UsageError
 from mlmat.frame import unpack
+from mlmat.store import _schemes
 from mlmat.store._aligned import aligned, alignments, known_twice, relaxed_rows
 from mlmat.store._columns import (
     RESERVED,
@@ -47,13 +48,19 @@ def end_run(con: duckdb.DuckDBPyConnection, run_id: str, outcome: str) -> None:
 
 
 def add_method(con: duckdb.DuckDBPyConnection, method: Mapping[str, Any]) -> None:
-    """Register a method once. Raises UsageError when the runner's name is that of a table or view of the store."""
+    """Register a method once; what is known of its energies is written again.
+
+    Raises UsageError when the runner's name is that of a table or view of the store.
+    """
     runner = method["runner"]
     if runner in RESERVED or runner in views() or runner.startswith("result_"):
         raise UsageError(f"a runner cannot be called {runner}: the store has a table or view of that name; rename it")
+    known = {name: value for name, value in method.items() if name in _schemes.COLUMNS}
     if not rows(con, "SELECT 1 FROM method WHERE method_id = ?", [method["method_id"]]):
-        add_row(con, "method", method)
+        add_row(con, "method", {k: v for k, v in method.items() if k not in known and k != "expected_errors"})
         note(con, method["method_id"])
+    _schemes.describe(con, method["method_id"], known)
+    _schemes.expect(con, method["method_id"], method.get("expected_errors") or {})
 
 
 def has_ok(con: duckdb.DuckDBPyConnection, method_id: str) -> bool:
@@ -269,15 +276,19 @@ def status_tables(con: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, An
             WITH eligible AS ({eligible}),
             -- Other structures are fewer: those that runners returned, or whose files are gone.
             other AS (SELECT structure_id FROM structure ANTI JOIN eligible USING (structure_id)),
+            corrected_done AS (SELECT method_id, count(correction) AS ok, count(reason) AS failed
+                               FROM corrected SEMI JOIN current_result USING (result_id) GROUP BY method_id),
             done AS (SELECT method_id, count(*) FILTER (status = 'ok') AS ok,
                      count(*) FILTER (status = 'failed') AS failed,
                      count(structure_id) - count(structure_id) FILTER (structure_id IN (FROM other)) AS eligible_done
                      FROM current_result GROUP BY method_id)
-            SELECT m.method, m.method_id, m.model_name, m.model_sha256, coalesce(d.ok, 0) AS ok,
-                   coalesce(d.failed, 0) AS failed,
-                   CASE WHEN m.runner <> 'imported' AND (d.eligible_done > 0 OR d.method_id IS NULL)
+            SELECT m.method, m.method_id, m.model_name, m.model_sha256, m.scheme, m.derived_from,
+                   coalesce(d.ok, c.ok, 0) AS ok, coalesce(d.failed, c.failed, 0) AS failed,
+                   CASE WHEN m.runner NOT IN ('imported', 'corrected') AND (d.eligible_done > 0 OR d.method_id IS NULL)
                    THEN (SELECT count(*) FROM eligible) - coalesce(d.eligible_done, 0) END AS pending
-            FROM method AS m LEFT JOIN done AS d USING (method_id) ORDER BY m.created_at
+            FROM method AS m LEFT JOIN done AS d USING (method_id)
+            LEFT JOIN corrected_done AS c ON c.method_id = m.method_id
+            ORDER BY m.created_at
         """,
         "failures": "SELECT method, error_class, count(*) AS structures, min(error_message) AS example, "
         "count(DISTINCT error_message) AS messages FROM failures GROUP BY method, error_class ORDER BY structures DESC",

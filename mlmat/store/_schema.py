@@ -16,6 +16,7 @@ from mlmat.store._columns import VIEW_RECIPE, inherit_comments, make_view, runne
 from mlmat.store._connection import rows
 from mlmat.store._earlier import complete
 from mlmat.store._measured import note
+from mlmat.store._schemes import recognise
 
 if TYPE_CHECKING:
     import duckdb
@@ -134,6 +135,7 @@ def upgrade(con: duckdb.DuckDBPyConnection, path: Path) -> None:
         complete(con)
     for sql in macros():
         con.execute(sql)
+    recognise(con)
     for name, sql in views().items():
         con.execute(sql)
         inherit_comments(con, name)

@@ -44,8 +44,9 @@ def changed_by(con: duckdb.DuckDBPyConnection, run_id: str) -> Scope | None:
         """,
         {"run": run_id},
     )
-    ids = f"SELECT method_id {made}"
-    query = f"SELECT DISTINCT method_id {made} UNION SELECT method_id FROM mixture WHERE member_id IN ({ids})"
+    own = f"SELECT method_id {made}"
+    own = f"{own} UNION SELECT method_id FROM method WHERE derived_from IN ({own})"
+    query = f"{own} UNION SELECT method_id FROM mixture WHERE member_id IN ({own})"
     methods = tuple(method for (method,) in rows(con, query, {"run": run_id}))
     return Scope(methods, _containing(con)) if methods else None
 

@@ -1,4 +1,4 @@
-"""The part of `Store` that keeps hulls and same crystals up to date: whoever reads them computes what is missing."""
+"""The part of `Store` that keeps hulls, same crystals and corrections up to date: who reads them computes them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import StoreError
-from mlmat.store import _crystals, _hulls, _schema
+from mlmat.store import _corrections, _crystals, _hulls, _schema
 from mlmat.store._connection import rows
 from mlmat.store._opening import Opening
 from mlmat.store._scope import ALL, Scope, changed_by, named_in
@@ -57,6 +57,13 @@ class Stability(Opening):
         """
         return self._refresh("formulas with several structures", self._crystals(), seconds)
 
+    def refresh_corrections(self, seconds: float = math.inf) -> int:
+        """Correct the raw results that their derived methods (`mlmat correct`) lack; how many.
+
+        A store that cannot be written now stays as it is: their rows say so.
+        """
+        return self._refresh("results to correct", self._corrections(), seconds)
+
     def _refresh(self, what: str, steps: Iterator[Step], seconds: float) -> int:
         """Compute and write step by step, and no step after so many seconds; what was done."""
         done, until = 0, time.monotonic() + seconds
@@ -81,6 +88,16 @@ class Stability(Opening):
             with self._reading() as con:
                 known = _hulls.phases(con, some)
             yield from _steps(some, known, len(stale))
+
+    def _corrections(self) -> Iterator[Step]:
+        with self._reading() as con:
+            left = _corrections.missing(con)
+        while True:
+            with self._reading() as con:
+                some = _corrections.read(con, TOGETHER) if left else []
+            if not some:
+                return
+            yield from _corrected(some, left)
 
     def _crystals(self) -> Iterator[Step]:
         with self._reading() as con:
@@ -107,6 +124,8 @@ class Stability(Opening):
         except OSError:
             return  # the query itself says best what is wrong with the file
         hulls, crystals = (kept(table) | _built_on(own, kept(table)) for table in ("hull_row", "same_crystal"))
+        if words & (hulls | kept("corrected") | _built_on(own, kept("corrected"))):
+            self.refresh_corrections()
         if words & hulls:
             with self._reading() as con:
                 scope = named_in(con, query, parameters, hulls)
@@ -127,6 +146,7 @@ class Stability(Opening):
     def _after_run(self, run_id: str) -> None:
         """Compute the hulls that the results of a run changed."""
         with suppress(StoreError):
+            self.refresh_corrections(AFTER_RUN)
             with self._reading() as con:
                 scope = changed_by(con, run_id)
             if scope is not None:
@@ -143,6 +163,17 @@ def _steps(stale: Sequence[_hulls.System], known: Mapping[str, _hulls.Known], of
         if len(some) == TOGETHER or system is stale[-1] or time.monotonic() > begun + STEP:
             yield len(some), of, partial(_hulls.write, systems=some, rows=found)
             some, found, begun = [], [], time.monotonic()
+
+
+def _corrected(some: Sequence[Mapping[str, Any]], of: int) -> Iterator[Step]:
+    """Correct what was read, in steps of a few seconds: a large cell takes as long as a thousand small ones."""
+    found: list[dict[str, Any]] = []
+    begun = time.monotonic()
+    for raw in some:
+        found.append(_corrections.row_of(raw))
+        if raw is some[-1] or time.monotonic() > begun + STEP:
+            yield len(found), of, partial(_corrections.write, found=found)
+            found, begun = [], time.monotonic()
 
 
 @cache

@@ -50,7 +50,7 @@ SELECT
     k.result_id,
     k.structure_id,
     k.external_id,
-    c.method_id,
+    m.method_id,
     m.method,
     m.scheme,
     k.energy + c.correction,
@@ -59,10 +59,13 @@ SELECT
     k.excluded,
     k.suspect,
     k.unfit,
-    CASE WHEN c.correction IS NULL THEN coalesce(c.reason, 'cannot be corrected') END
+    CASE
+        WHEN c.result_id IS NULL THEN 'not corrected yet: mlmat reduce hull corrects it, where it can write'
+        WHEN c.correction IS NULL THEN 'cannot be corrected: ' || coalesce(c.reason, 'for reasons unknown')
+    END
 FROM known AS k
-JOIN corrected AS c USING (result_id)
-JOIN method AS m ON m.method_id = c.method_id;
+JOIN method AS m ON m.derived_from = k.method_id
+LEFT JOIN corrected AS c ON c.method_id = m.method_id AND c.result_id = k.result_id;
 COMMENT ON VIEW energies IS 'Energies of current ok results, as they are and as derived methods correct them';
 COMMENT ON COLUMN energies.method_id IS 'The method, or the derived method';
 COMMENT ON COLUMN energies.method IS 'Its name';

@@ -9,6 +9,7 @@ SELECT
     r.correction,
     i.external_id,
     m.method,
+    i.scheme,
     i.path,
     i.place,
     i.warnings,
@@ -17,7 +18,8 @@ SELECT
     i.method_id,
     i.run_id
 FROM import_row AS i
-JOIN method AS m USING (method_id)
+-- Where nothing of a file was taken there is no method.
+LEFT JOIN method AS m USING (method_id)
 LEFT JOIN result AS r USING (result_id)
 LEFT JOIN entry AS e USING (result_id)
 WHERE i.current
@@ -27,6 +29,8 @@ COMMENT ON COLUMN imports.outcome IS 'imported; duplicate (the file says it twic
 COMMENT ON COLUMN imports.reason IS 'Why, when it is not imported';
 COMMENT ON COLUMN imports.formula IS 'Reduced formula, elements in order of electronegativity; NULL for what was not imported';
 COMMENT ON COLUMN imports.chemical_formula IS 'Formula of the cell, elements in alphabetical order; NULL where it could not be read';
+COMMENT ON COLUMN imports.method IS 'The method that its result belongs to; NULL where nothing was taken under this name';
+COMMENT ON COLUMN imports.scheme IS 'Energy scheme that the row says; NULL where it says none';
 COMMENT ON COLUMN imports.path IS 'Absolute path of the file';
 COMMENT ON COLUMN imports.place IS 'Line, row or entry of the file, from 1';
 COMMENT ON COLUMN imports.warnings IS 'What was noticed and accepted';

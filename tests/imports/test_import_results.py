@@ -335,7 +335,7 @@ def test_names_that_mean_something_else_are_refused(store: Store, tmp_path: Path
     for name in ("", "  ", "a\nb", "x" * 101, "imported"):
         with pytest.raises(UsageError, match="--method takes a name"):
             import_results(store, file, name)
-    store.start_import(
+    store.start_run(
         {"run_id": "01a207f8-f315-7000-85ca-e9d5e950c76b", "command": "x", "arguments": "", "started_at": "2026-01-01"},
         {"method_id": "m1", "method": "mace/small", "runner": "mace", "runner_version": "1", "settings": {}},
     )
