@@ -62,7 +62,9 @@ class Stability(Opening):
 
         A store that cannot be written now stays as it is: their rows say so.
         """
-        return self._refresh("results to correct", self._corrections(), seconds)
+        with self._reading() as con:
+            left = _corrections.missing(con)
+        return self._refresh("results to correct", self._corrections(left), seconds) if left else 0
 
     def _refresh(self, what: str, steps: Iterator[Step], seconds: float) -> int:
         """Compute and write step by step, and no step after so many seconds; what was done."""
@@ -89,12 +91,10 @@ class Stability(Opening):
                 known = _hulls.phases(con, some)
             yield from _steps(some, known, len(stale))
 
-    def _corrections(self) -> Iterator[Step]:
-        with self._reading() as con:
-            left = _corrections.missing(con)
+    def _corrections(self, left: int) -> Iterator[Step]:
         while True:
             with self._reading() as con:
-                some = _corrections.read(con, TOGETHER) if left else []
+                some = _corrections.read(con, TOGETHER)
             if not some:
                 return
             yield from _corrected(some, left)
