@@ -138,7 +138,7 @@ def test_results_of_a_run_that_another_copy_of_the_store_began_are_only_noted(be
         ("DELETE FROM result", "rows of toy without their result"),
         ("INSERT INTO result_toy FROM result_toy", "rows of toy that stand twice"),
         ("INSERT INTO structure FROM structure", "structures that stand twice"),
-        ("INSERT INTO produced SELECT 'a', 'b', uuid(), 'c', 'relaxed'", "returned structures that are missing"),
+        ("INSERT INTO produced SELECT 'a', 'b', uuid(), 'c', 'x', NULL, NULL", "returned structures that are missing"),
         ("UPDATE source SET content = content || ' '", "texts that do not fit their SHA-256"),
         ("INSERT INTO source FROM source", "structures that two blocks claim to be first"),
     ],
