@@ -166,6 +166,10 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
     yield f"structures  {counts['structures']:,} ({counts['screenable']:,} from files, ready to screen)"
     blocks = ", ".join(f"{row['blocks']:,} {row['outcome']}" for row in status["outcomes"])
     yield f"blocks      {blocks or 'none; mlmat ingest PATH reads some'}"
+    if any(status["excluded"][0].values()):
+        out = status["excluded"][0]
+        what = f"{counted(out['structures'], 'structure')} and {counted(out['results'], 'single result')}"
+        yield f"excluded    {what} (mlmat reduce excluded; mlmat include takes them back)"
     for row in status["methods"]:
         sha = f", weights {row['model_sha256'][:12]}" if isinstance(row["model_sha256"], str) else ""
         yield f"method      {shown(row['method'])} ({row['method_id']}{sha})"

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlmat.errors import UsageError
 from mlmat.store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import pandas as pd
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from mlmat.imports import Report as Imported
     from mlmat.ingest import Report
     from mlmat.screen import Summary
+    from mlmat.store._exclusions import Excluded
+    from mlmat.store._mending import Forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,70 @@ class Workbench(Store):
         with bar("screen", "structure") as progress:
             about: dict[str, Any] = {"progress": progress, "say": say, "arguments": command(runner, given)}
             return screen(self, plan, **about | options)
+
+    def exclude(
+        self,
+        *items: str,
+        why: str,
+        where: str | None = None,
+        sources: Iterable[str | os.PathLike[str]] = (),
+        results: bool = False,
+        dry_run: bool = False,
+    ) -> Excluded:
+        """Take structures, results and sources out of hulls, rankings, reports and exports, as `mlmat exclude` does.
+
+        items: ids of structures or results, or their beginnings; where: SQL for structures, with results for results;
+        why is kept. Raises StoreError for what is not there.
+        """
+        from mlmat.provenance import new_run
+
+        named = [os.fspath(source) for source in sources]
+        run = new_run("exclude", f"exclude {[*items, *named, where]!r}: {why}")
+        wish: dict[str, Any] = {"where": where, "results": results, "dry_run": dry_run}
+        return self.leave_out(items, sources=named, why=why, run=run, **wish)
+
+    def include(
+        self,
+        *items: str,
+        where: str | None = None,
+        sources: Iterable[str | os.PathLike[str]] = (),
+        results: bool = False,
+    ) -> Excluded:
+        """Take back what `exclude` took out, named in the same way. Raises StoreError for what is not there."""
+        from mlmat.provenance import new_run
+
+        named = [os.fspath(source) for source in sources]
+        run = new_run("include", f"include {[*items, *named, where]!r}")
+        return self.leave_out(items, sources=named, where=where, results=results, run=run)
+
+    def forget(
+        self,
+        *,
+        source: str | os.PathLike[str] | None = None,
+        run: str | None = None,
+        method: str | None = None,
+        imported: str | os.PathLike[str] | None = None,
+        result: str | None = None,
+        backup: bool = True,
+        dry_run: bool = False,
+    ) -> Forgotten:
+        """Take a source, run, method, imported file or result out with all that hangs on it, as `mlmat forget` does.
+
+        dry_run: say what would go. With backup, the answer names the copy and the command that puts it back. Raises
+        StoreError, UsageError for what is not there, StoreLocked while somebody is at work on it.
+        """
+        from mlmat.provenance import new_run
+        from mlmat.store._forget import Wish
+        from mlmat.store._mending import Forgotten
+
+        named = (source, run, method, imported, result)
+        wish = Wish(*(() if one is None else (os.fspath(one),) for one in named))
+        if not wish:
+            raise UsageError("say what is to be forgotten: source, run, method, imported or result")
+        if dry_run:
+            return Forgotten(self.would_forget(wish))
+        about = ", ".join(f"{name}={one}" for name, one in zip(_FORGETTABLE, named, strict=True) if one is not None)
+        return self.take_out(wish, new_run("forget", f"forget {about}"), backup=backup)
 
     def verify(
         self, *, sample: int | None = 10, method: str | None = None, tolerance: float | None = None
@@ -157,6 +224,7 @@ class Workbench(Store):
         return "".join(parts)
 
 
+_FORGETTABLE = ("source", "run", "method", "imported", "result")
 _METHOD_COLUMNS = ("method", "ok", "failed", "pending")
 
 

@@ -112,3 +112,10 @@ def merge(store: Store, *frames: bytes) -> int:
 
 def record(store: Store, *results: dict[str, Any], **options: Any) -> int:
     return merge(store, packed(list(results), **options))
+
+
+def by_hand(store: Store, *statements: str) -> None:
+    """Change the tables of a store as somebody in a DuckDB shell may, whom nothing stops."""
+    with store.database.write() as con:
+        for statement in statements:
+            con.execute(statement)

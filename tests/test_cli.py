@@ -183,11 +183,15 @@ def test_sql_formats(db: Path, tmp_path: Path) -> None:
 
 
 def test_sql_is_read_only_unless_told(db: Path) -> None:
-    statement = "UPDATE run SET outcome = 'finished'"
+    assert mlmat("sql", "CREATE TABLE tag (text VARCHAR)", "--write", "--db", db).exit_code == 0
+    statement = "INSERT INTO tag VALUES ('good')"
     refused = mlmat("sql", statement, "--db", db)
     assert refused.exit_code == 1
     assert "read-only" in refused.output
     assert mlmat("sql", statement, "--write", "--db", db).exit_code == 0
+    own = mlmat("sql", "DELETE FROM structure", "--write", "--db", db)
+    assert (own.exit_code, own.output.count("\n")) == (1, 1)
+    assert "mlmat forget" in own.output
 
 
 def test_reduce_status_show_and_lists(db: Path) -> None:

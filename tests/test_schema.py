@@ -7,7 +7,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from hand_made import crystal, method, packed, record, result, stored
+from hand_made import by_hand, crystal, method, packed, record, result, stored
 
 from mlmat.errors import StoreTooNew
 from mlmat.store import Store, _schema, open_store
@@ -71,7 +71,7 @@ def test_dimensions_stand_in_the_comments(store: Store) -> None:
 
 
 def test_a_store_of_a_newer_mlmat_is_refused_in_one_line(store: Store) -> None:
-    store.execute("INSERT INTO mlmat_schema (version, name) VALUES (9999, 'future')")
+    by_hand(store, "INSERT INTO mlmat_schema (version, name) VALUES (9999, 'future')")
     with pytest.raises(StoreTooNew, match="newer mlmat") as error:
         open_store(store.path)
     assert "\n" not in str(error.value)
@@ -81,10 +81,10 @@ def test_a_store_with_older_views_is_brought_up_by_the_next_writer(store: Store)
     ids = stored(store, crystal())
     method(store, "m")
     record(store, result(ids[0], energy=-1.0), values=[{"gap": 1.0}], declared={"gap": "DOUBLE -- eV"})
-    store.execute("CREATE OR REPLACE VIEW ranking AS SELECT 1 AS old")
-    store.execute("CREATE OR REPLACE VIEW toy AS SELECT 1 AS old")
-    store.execute("DROP VIEW failures")
-    store.execute("COMMENT ON TABLE mlmat_schema IS 'views of before'")
+    by_hand(store, "CREATE OR REPLACE VIEW ranking AS SELECT 1 AS old")
+    by_hand(store, "CREATE OR REPLACE VIEW toy AS SELECT 1 AS old")
+    by_hand(store, "DROP VIEW failures")
+    by_hand(store, "COMMENT ON TABLE mlmat_schema IS 'views of before'")
     before = store.path.stat().st_mtime_ns
     again = open_store(store.path)
     assert again.reduce("ranking")["old"].tolist() == [1]

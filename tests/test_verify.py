@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hand_made import by_hand
 
 import mlmat
 from mlmat import recipe
@@ -81,7 +82,7 @@ def test_a_good_store_is_good(bench: Workbench) -> None:
     ],
 )
 def test_a_number_that_was_changed_is_found(bench: Workbench, statement: str, said: str) -> None:
-    bench.execute(statement)
+    by_hand(bench, statement)
     found = results(bench)
     assert (found.level, found.found, found.looked_at) == ("wrong", 1, 2)
     assert said in found.some[0]
@@ -124,7 +125,7 @@ def test_files_that_changed_or_went_are_noted(bench: Workbench, tmp_path: Path) 
 
 
 def test_results_of_a_run_that_another_copy_of_the_store_began_are_only_noted(bench: Workbench) -> None:
-    bench.execute("DELETE FROM run WHERE command = 'screen'")
+    by_hand(bench, "DELETE FROM run WHERE command = 'screen'")
     assert not wrong(bench, sample=0)
     assert "tables: results of no run" in [check.what for check in verify(bench, sample=0) if check.level == "note"]
 
@@ -144,13 +145,13 @@ def test_results_of_a_run_that_another_copy_of_the_store_began_are_only_noted(be
     ],
 )
 def test_rows_that_point_nowhere_are_found(bench: Workbench, statement: str, said: str) -> None:
-    bench.execute(statement)
+    by_hand(bench, statement)
     assert f"tables: {said}" in wrong(bench, sample=0)
 
 
 def test_an_id_that_does_not_fit_its_atoms_is_found(bench: Workbench) -> None:
     assert wrong(bench, sample=0) == []
-    bench.execute("UPDATE structure SET lattice_vectors = list_reverse(lattice_vectors::DOUBLE[][])::DOUBLE[3][3], "
+    by_hand(bench, "UPDATE structure SET lattice_vectors = list_reverse(lattice_vectors::DOUBLE[][])::DOUBLE[3][3], "
                   "atomic_numbers = [1::UTINYINT for _ in atomic_numbers]")  # fmt: skip
     assert wrong(bench, sample=0) == ["structure ids"]
 
@@ -159,7 +160,7 @@ def test_what_was_left_behind_is_found(bench: Workbench) -> None:
     (bench.folder / "scratch" / "a-run" / "run-abc").mkdir(parents=True)
     (bench.folder / "half.part").touch()
     bench.path.with_name("store.duckdb.schema-1.part").touch()
-    bench.execute("UPDATE run SET ended_at = NULL, pid = 4194305 WHERE command = 'screen'")
+    by_hand(bench, "UPDATE run SET ended_at = NULL, pid = 4194305 WHERE command = 'screen'")
     found = checks(bench, sample=0)
     assert [found[what].level for what in ("runs", "scratch directories", "unfinished files")] == ["note"] * 3
     assert found["unfinished files"].found == 2
@@ -246,7 +247,7 @@ def test_the_command_says_what_is_wrong_and_exits_so(bench: Workbench, tmp_path:
     good = said("-o", str(tmp_path / "checks.json"))
     assert (good.returncode, good.stdout) == (0, ""), good.stderr
     assert '"level": "ok"' in (tmp_path / "checks.json").read_text()
-    bench.execute("UPDATE result SET energy = 0.0")
+    by_hand(bench, "UPDATE result SET energy = 0.0")
     bad = said("--all")
     assert bad.returncode == 1
     (line,) = (line for line in bad.stdout.splitlines() if line.startswith("wrong"))

@@ -33,7 +33,7 @@ MARGIN = 10.0
     example='mlmat sql "SELECT formula, e_above_hull, path FROM candidates WHERE e_above_hull < 0.05" -o best.csv',
 )
 @click.argument("query", required=False)
-@click.option("--write", is_flag=True, help="Allow a statement that changes the store.")
+@click.option("--write", is_flag=True, help="Allow statements that write to tables and views of your own.")
 @click.option(
     "--timeout",
     metavar="SECONDS",

@@ -26,6 +26,8 @@ _KNOWN = frozenset({
     "structure_id", "relaxed_id", "parent_id", "external_id", "result_id", "run_id", "source_id", "method", "method_id",
     "energy", "energy_per_atom", "converged", "volume_per_atom", "relaxed",
 })  # fmt: skip
+#: What nobody excluded.
+_COUNTS = "{0} NOT IN (SELECT {0} FROM exclusion_reach WHERE {0} IS NOT NULL)"
 #: The runner of results that came with files.
 _IMPORTED = "imported"
 _SCALARS = ("BOOLEAN", "VARCHAR", "DOUBLE", "FLOAT")
@@ -114,14 +116,16 @@ def _candidates(wish: Wish, method: Method | None) -> str:
         kept = "structure" if wish.query else f"source WHERE current AND outcome IN ({outcomes})"
         return (
             "SELECT DISTINCT structure_id, structure_id AS final_id, NULL::UUID AS result_id, NULL::DOUBLE AS energy, "
-            f"NULL::BOOLEAN AS converged, NULL::UUID AS came_with FROM {kept}"
+            f"NULL::BOOLEAN AS converged, NULL::UUID AS came_with FROM (FROM {kept}) "
+            f"WHERE {_COUNTS.format('structure_id')}"
         )
     final = "r.structure_id" if wish.initial else "coalesce(p.structure_id, r.structure_id)"
     return (
         f"SELECT r.structure_id, {final} AS final_id, r.result_id, r.energy, r.converged, r.source_id AS came_with "
         "FROM current_result AS r "
         "LEFT JOIN (FROM produced WHERE role = 'relaxed') AS p USING (result_id) "
-        "WHERE r.method_id = $method AND r.status = 'ok' AND r.structure_id IS NOT NULL"
+        "WHERE r.method_id = $method AND r.status = 'ok' AND r.structure_id IS NOT NULL "
+        f"AND r.{_COUNTS.format('structure_id')} AND r.{_COUNTS.format('result_id')}"
     )
 
 
@@ -198,6 +202,7 @@ def _asked(store: Store, wish: Wish, method: Method | None) -> pa.Table:
     missing = len(set(ids.to_pylist())) - len(set(found["asked"].to_pylist()))
     if missing:
         what = f"result of {method.name}" if method else "structure of this id in the store"
+        what += " that is not excluded"
         raise MlmatError(f"{missing:,} of the {len(ids):,} structures that --query returns: no {what}; leave them out")
     about = answer.select(extra).take(found["place"])
     table = found.select(["structure_id", "final_id", "result_id"])

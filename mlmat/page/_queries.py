@@ -13,7 +13,7 @@ SELECT
     (SELECT count(DISTINCT path) FROM source WHERE current) AS files,
     (SELECT count(DISTINCT structure_id) FROM source
      WHERE current AND outcome IN ('stored', 'duplicate')) AS structures,
-    (SELECT count(*) FROM phase) AS results,
+    (SELECT count(*) FROM phase WHERE NOT excluded) AS results,
     (SELECT count(*) FROM current_result WHERE status = 'failed') AS failed
 """
 
@@ -27,6 +27,8 @@ TABLES = {
             SELECT outcome, reason, path FROM source WHERE current AND outcome NOT IN ('stored', 'duplicate')
             UNION ALL
             SELECT outcome, reason, path FROM import_row WHERE current AND outcome = 'refused'
+            UNION ALL
+            SELECT 'excluded', why, path FROM excluded
         )
         GROUP BY outcome, reason ORDER BY blocks DESC, outcome, reason LIMIT 50
     """,
@@ -106,6 +108,7 @@ LEFT JOIN noticed AS w USING (result_id)
 LEFT JOIN structure AS s ON s.structure_id = coalesce(x.relaxed_id, p.structure_id)
 LEFT JOIN measured AS m USING (result_id)
 LEFT JOIN provenance AS v USING (result_id)
+WHERE NOT p.excluded
 ORDER BY p.competes DESC, h.e_above_hull NULLS LAST, len(p.elements) = 1, h.formation_energy_per_atom NULLS LAST,
     k.energy_above_best NULLS LAST, p.formula, p.result_id
 LIMIT $rows

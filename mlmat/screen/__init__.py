@@ -17,7 +17,7 @@ from mlmat.screen._nothing import why_nothing
 from mlmat.screen._recorder import Recorder, end_leftovers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     import pyarrow as pa
 
@@ -67,6 +67,7 @@ def screen(
         store.recover(method_id)
         store.adopt_method(plan.method)
         pending = store.pending(method_id, of=store.find_method(of) if of else None, **selection)
+        _tell_of_excluded(store, method_id, {**selection, "of": of}, say)
         if pending.num_rows == 0:
             wish = {**selection, "of": of}
             return Summary(nothing=why_nothing(store, method_id, plan.method["method"], wish))
@@ -78,6 +79,14 @@ def screen(
         work.ending = parsl_config.ending(config)
         work.proven = store.has_ok(method_id)
         return _run(work, config, pending, Recorder(work, run, pending.num_rows))
+
+
+def _tell_of_excluded(store: Store, method_id: str, wish: Mapping[str, Any], say: Callable[[str], None] | None) -> None:
+    """Say how many structures would be computed, had nobody excluded them."""
+    of = store.find_method(wish["of"]) if wish.get("of") else None
+    count = store.pending(method_id, **{**wish, "of": of, "limit": None, "excluded": True}).num_rows
+    if count and say:
+        say(f"{count:,} excluded structure{'s are' if count > 1 else ' is'} left out (mlmat reduce excluded)")
 
 
 def _limits(config: Any, time_limit: float | None, memory_limit: float | None) -> dict[str, Any]:

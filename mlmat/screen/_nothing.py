@@ -22,7 +22,13 @@ def why_nothing(store: Store, method_id: str, method: str, wish: Mapping[str, An
         return _nothing_fits(store, wish, chosen)
     failed = 0 if wish.get("retry_failed") else store.pending(method_id, retry_failed=True, **chosen).num_rows
     again = f" ({failed:,} failed: --retry-failed takes them again)" if failed else ""
+    out = store.pending(method_id, excluded=True, retry_failed=bool(wish.get("retry_failed")), **chosen).num_rows
+    if out:
+        again += f"; {out:,} {'is' if out == 1 else 'are'} excluded (mlmat reduce excluded)"
+    if out == asked:
+        return f"{'the only structure' if asked == 1 else f'all {asked:,} structures'} asked for{again[1:]}"
     if wish.get("where") or of:
+        asked -= out
         which = "the only structure" if asked == 1 else f"all {asked:,} structures"
         return f"{which} asked for {'has a result' if asked == 1 else 'have results'} by {method} already{again}"
     return f"no structure is pending for {method}{again}; mlmat ingest PATH reads more"

@@ -15,6 +15,7 @@ from mlmat.errors import StoreLocked
 from mlmat.store import (
     _corrections,
     _drivers,
+    _exclusions,
     _imported,
     _imports,
     _journal,
@@ -27,10 +28,9 @@ from mlmat.store import (
 from mlmat.store._bounds import Bounds
 from mlmat.store._columns import runner_name
 from mlmat.store._journal import Journal
-from mlmat.store._reading import Reading, answered, to_pandas
-from mlmat.store._repeated import find_repeated
+from mlmat.store._mending import Mending
+from mlmat.store._reading import Reading
 from mlmat.store._results import Unmergeable
-from mlmat.store._stability import Stability
 
 if TYPE_CHECKING:
     import os
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     import duckdb
-    import pandas as pd
     import pyarrow as pa
 
     from mlmat.store.asedb import AseDatabase
@@ -49,7 +48,7 @@ __all__ = ["Journal", "Store", "open_store"]
 MERGE_BYTES = 16_000_000
 
 
-class Store(Stability, Reading):
+class Store(Mending, Reading):
     """One store file. Every method opens it, does one thing and closes it again.
 
     Energies in eV, lengths in Å; units of every column: `mlmat sql "DESCRIBE …"` and the column comments.
@@ -91,6 +90,7 @@ class Store(Stability, Reading):
                 _schema.upgrade(con, self.path)
                 self._writable = self._readable = True
             yield con
+            _exclusions.refresh(con)
 
     def _adopt(self, timeout: float) -> None:
         """Merge the journals of dead drivers, each by itself: one that cannot be merged must not stop the others."""
@@ -110,6 +110,7 @@ class Store(Stability, Reading):
             try:
                 with self._transaction(timeout) as con:
                     count += _results.merge(con, frames, self._described)
+                    _exclusions.refresh(con)
             except Unmergeable:
                 count += sum(self._merge_or_keep(journal, frame, timeout) for frame in frames)
         journal.clear()
@@ -118,7 +119,9 @@ class Store(Stability, Reading):
     def _merge_or_keep(self, journal: Journal, frame: bytes, timeout: float) -> int:
         try:
             with self._transaction(timeout) as con:
-                return _results.merge(con, [frame], self._described)
+                count = _results.merge(con, [frame], self._described)
+                _exclusions.refresh(con)
+                return count
         except Unmergeable as error:
             kept = journal.set_aside(frame)
             warnings.warn(f"results that the store refused are kept in {kept}: {error}", stacklevel=2)
@@ -158,23 +161,6 @@ class Store(Stability, Reading):
         """
         with self._writing() as con:
             return dict(_imported.add(con, sources, structures, **more))
-
-    def execute(self, statement: str, run: Mapping[str, Any] | None = None, **bounds: Any) -> pd.DataFrame:
-        """Run a statement that may write to the store, in one transaction, and record the run; bounds as in `sql`.
-
-        Raises QueryError.
-        """
-        limits = Bounds(**bounds)
-        self._before(statement)
-        with self._writing(bounds=limits) as con:
-            if run is not None:
-                _results.add_row(con, "run", run)
-            found = limits.run(con, lambda: to_pandas(answered(con.execute(statement))))
-            if "result" in statement.lower():
-                find_repeated(con)
-            if run is not None:
-                _results.end_run(con, run["run_id"], "finished")
-            return found
 
     # -- importing -------------------------------------------------------------------------------
 

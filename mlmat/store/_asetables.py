@@ -82,7 +82,8 @@ def picked_sql(method: str | None, only: str = "") -> str:
     """The result that counts for each structure: the latest ok one, of a method where one was asked for.
 
     Without a method those that came with files count only where nothing was computed. What a runner returned for a
-    structure that it relaxed is about the relaxed one. only: a SEMI JOIN over structure_id.
+    structure that it relaxed is about the relaxed one. What is excluded is not picked. only: a SEMI JOIN over
+    structure_id.
     """
     return f"""
         SELECT * FROM (
@@ -92,6 +93,8 @@ def picked_sql(method: str | None, only: str = "") -> str:
             ANTI JOIN (SELECT source_id FROM source WHERE NOT current) AS gone USING (source_id)
             LEFT JOIN (SELECT result_id, structure_id FROM produced WHERE role = 'relaxed') AS p USING (result_id)
             WHERE r.status = 'ok' AND r.superseded IS NULL {"AND r.method_id = $method" if method else ""}
+                AND r.structure_id NOT IN (SELECT structure_id FROM exclusion_reach WHERE structure_id IS NOT NULL)
+                AND r.result_id NOT IN (SELECT result_id FROM exclusion_reach WHERE result_id IS NOT NULL)
         ) AS r {only}
         QUALIFY row_number() OVER (PARTITION BY about
             ORDER BY energy IS NOT NULL DESC, imported, run_id DESC NULLS LAST, finished_at DESC, result_id DESC) = 1

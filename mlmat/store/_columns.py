@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TABLES = frozenset(
     {"source", "structure", "method", "run", "result", "produced", "ase_row", "ase_metadata"}
     | {"entry", "import_row", "hull_row", "hull_system", "mixture", "repeated", "same_crystal"}
-    | {"expected_error", "unfit_element", "reference_polymorph", "corrected", "exclusion"}
+    | {"expected_error", "unfit_element", "reference_polymorph", "corrected", "exclusion", "exclusion_reach"}
 )
 #: Names that a runner cannot have: its view would hide one of ours, or of the reductions to come.
 RESERVED = TABLES | {

@@ -58,6 +58,12 @@ CHECKS = {
         SELECT external_id FROM import_row WHERE current AND outcome = 'imported'
         GROUP BY method_id, external_id HAVING count(DISTINCT result_id) > 1""",
     "blocks of no run": "SELECT path FROM source ANTI JOIN run USING (run_id)",
+    "exclusions that reach something else by now": """
+        SELECT coalesce(structure_id, result_id::VARCHAR) FROM (
+            (SELECT structure_id, result_id FROM exclusions EXCEPT SELECT structure_id, result_id FROM exclusion_reach)
+            UNION ALL
+            (SELECT structure_id, result_id FROM exclusion_reach EXCEPT SELECT structure_id, result_id FROM exclusions)
+        )""",
     "texts that do not fit their SHA-256": """
         SELECT path FROM source WHERE content IS NOT NULL AND block_sha256 <> ''
         AND sha256(content) <> block_sha256 AND NOT regexp_matches(content, '\\\\x[0-9a-f]{2}')""",

@@ -62,7 +62,8 @@ def missing(path: Path, *, was_there: bool) -> StoreError:
 
 def damaged(path: Path, text: str) -> StoreError:
     """A store file that cannot be read as a whole: what is safe, and what there is to go back to."""
-    copies = ", ".join(str(copy) for copy in sorted(path.parent.glob(f"{path.name}.schema-*")))
+    kept = (path.parent.glob(f"{path.name}.{label}-*") for label in ("schema", "forget"))
+    copies = ", ".join(str(copy) for some in kept for copy in sorted(some))
     back = f"put a backup in its place (there is {copies})" if copies else "put a backup in its place"
     log = ", without the old .wal beside it" if path.with_name(f"{path.name}.wal").exists() else ""
     return StoreError(

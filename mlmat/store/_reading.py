@@ -8,6 +8,7 @@ from mlmat.errors import QueryError, StoreError
 from mlmat.formula import canonical
 from mlmat.store import _about, _consistency, _imports, _results, _structures
 from mlmat.store._bounds import Bounds, interruptible
+from mlmat.store._guard import one_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -49,14 +50,14 @@ class Reading:
         limits = Bounds(**bounds)
         self._before(query, parameters)
         with self._reading(limits) as con:
-            return limits.run(con, lambda: to_pandas(limits.frame(con, answered(con.sql(query, params=parameters)))))
+            return limits.run(con, lambda: to_pandas(limits.frame(con, _asked(con, query, parameters))))
 
     def arrow(self, query: str, parameters: Any = None, **bounds: Any) -> pa.Table:
         """The result of a read-only query as an Arrow table; bounds as in `sql`. Raises QueryError."""
         limits = Bounds(**bounds)
         self._before(query, parameters)
         with self._reading(limits) as con:
-            return limits.run(con, lambda: limits.table(answered(con.sql(query, params=parameters))))
+            return limits.run(con, lambda: limits.table(_asked(con, query, parameters)))
 
     def polars(self, query: str, parameters: Any = None, **bounds: Any) -> pl.DataFrame:
         """The result of a read-only query as a Polars DataFrame; bounds as in `sql`.
@@ -180,6 +181,12 @@ class Reading:
         """Why nothing in these files (path; member, or None for all) is a crystal, for some; none where one is."""
         with self._reading() as con:
             return _about.refused(con, files, limit)
+
+
+def _asked(con: duckdb.DuckDBPyConnection, query: str, parameters: Any) -> Any:
+    """What a query answers, which is one. Raises QueryError."""
+    one_answer(con, query)
+    return answered(con.sql(query, params=parameters))
 
 
 def answered(answer: Any) -> Any:

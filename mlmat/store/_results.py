@@ -93,6 +93,7 @@ def pending(
     retry_failed: bool = False,
     of: str | None = None,
     include_flagged: bool = False,
+    excluded: bool = False,
 ) -> pa.Table:
     """Structures without a current result of a method: structure_id, nsites, in the order of their ids.
 
@@ -100,9 +101,10 @@ def pending(
 
     where: SQL condition over `structure` and `source`; of: take the structures that this method returned, or that came
     with its imported results, instead of those that came from files; retry_failed: take those whose only results are
-    failures too.
+    failures too; excluded: take those that somebody excluded, instead of all others.
     """
     origin = _origin(of, include_flagged)
+    out = "SELECT structure_id FROM exclusion_reach WHERE structure_id IS NOT NULL"
     done = "SELECT structure_id FROM result WHERE method_id = $method AND superseded IS NULL"
     done += " AND status = 'ok'" if retry_failed else ""
     left = f"ANTI JOIN ({done}) AS done USING (structure_id)"
@@ -111,6 +113,7 @@ def pending(
     query = f"""
         SELECT structure_id, nsites
         FROM (SELECT * FROM structure {condition(where)}) AS structure {left}
+        {"SEMI" if excluded else "ANTI"} JOIN ({out}) AS out USING (structure_id)
         ORDER BY structure_id
         {"LIMIT " + str(int(limit)) if limit is not None else ""}
     """
@@ -266,7 +269,10 @@ def _kinds(con: duckdb.DuckDBPyConnection, table: pa.Table) -> Iterable[tuple[st
 def status_tables(con: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, Any]]]:
     """What `mlmat status` prints: blocks by outcome, results by method, failures by class."""
     # Of the current blocks with one structure, one alone is `stored`.
-    eligible = "SELECT structure_id FROM source WHERE current AND outcome = 'stored'"
+    eligible = (
+        "SELECT structure_id FROM source WHERE current AND outcome = 'stored' "
+        "AND structure_id NOT IN (SELECT structure_id FROM exclusion_reach WHERE structure_id IS NOT NULL)"
+    )
     queries = {
         "outcomes": "SELECT outcome, count(*) AS blocks FROM source WHERE current GROUP BY ALL ORDER BY blocks DESC",
         "structures": f"""
@@ -274,7 +280,7 @@ def status_tables(con: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, An
         """,
         "methods": f"""
             WITH eligible AS ({eligible}),
-            -- Other structures are fewer: those that runners returned, or whose files are gone.
+            -- Other structures are fewer: those that runners returned, whose files are gone, or that are excluded.
             other AS (SELECT structure_id FROM structure ANTI JOIN eligible USING (structure_id)),
             corrected_done AS (SELECT method_id, count(correction) AS ok, count(reason) AS failed
                                FROM corrected SEMI JOIN current_result USING (result_id) GROUP BY method_id),
@@ -290,6 +296,7 @@ def status_tables(con: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, An
             LEFT JOIN corrected_done AS c ON c.method_id = m.method_id
             ORDER BY m.created_at
         """,
+        "excluded": "SELECT count(structure_id) AS structures, count(result_id) AS results FROM exclusion_reach",
         "failures": "SELECT method, error_class, count(*) AS structures, min(error_message) AS example, "
         "count(DISTINCT error_message) AS messages FROM failures GROUP BY method, error_class ORDER BY structures DESC",
     }

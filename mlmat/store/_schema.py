@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from functools import cache
 from importlib import resources
 from itertools import count
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mlmat import measured
 from mlmat.errors import StoreError, StoreTooNew
+from mlmat.store import _copies
 from mlmat.store._columns import VIEW_RECIPE, inherit_comments, make_view, runner_tables
 from mlmat.store._connection import rows
 from mlmat.store._earlier import complete
@@ -145,29 +145,9 @@ def upgrade(con: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 
 def _keep(path: Path, version: int) -> None:
-    """Copy a store that is about to be migrated: `x.duckdb` to `x.duckdb.schema-1`. Raises StoreError.
-
-    The transaction has written nothing yet, and its lock keeps others away: the file is at rest. That lock would go if
-    this process itself opened and closed the file, so another one makes the copy.
-    """
-    copy = _free(path, version)
-    if copy is None:
-        return
-    part = copy.with_name(f"{copy.name}.part")
-    try:
-        log = path.with_name(f"{path.name}.wal")
-        if log.exists():
-            _copy(log, copy.with_name(f"{copy.name}.wal"))
-        _copy(path, part)
-        part.replace(copy)
-    except (OSError, subprocess.CalledProcessError) as error:
-        part.unlink(missing_ok=True)
-        reason = getattr(error, "stderr", "").strip() or error
-        raise StoreError(f"{path}: has to be migrated, and no copy of it could be made first ({reason})") from error
-
-
-def _copy(path: Path, target: Path) -> None:
-    subprocess.run(["cp", "-p", path, target], check=True, capture_output=True, text=True)
+    """Copy a store that is about to be migrated: `x.duckdb` to `x.duckdb.schema-1`. Raises StoreError."""
+    if (copy := _free(path, version)) is not None:
+        _copies.keep(path, copy, "has to be migrated")
 
 
 def _free(path: Path, version: int) -> Path | None:

@@ -157,6 +157,18 @@ def _say_who_was_first(con: duckdb.DuckDBPyConnection) -> None:
     )
 
 
+def take_out(con: duckdb.DuckDBPyConnection, going: str) -> None:
+    """Delete the blocks whose ids are in a table. What is left of their files is read again, as if it had changed."""
+    con.execute(
+        f"CREATE OR REPLACE TEMP TABLE affected AS SELECT DISTINCT structure_id, path FROM source "
+        f"WHERE source_id IN (FROM {going})"
+    )
+    con.execute(f"DELETE FROM source WHERE source_id IN (FROM {going})")
+    con.execute(f"UPDATE source SET file_mtime_ns = {_BEFORE} WHERE current AND path IN (SELECT path FROM affected)")
+    con.execute("DELETE FROM affected WHERE structure_id IS NULL")
+    _say_who_was_first(con)
+
+
 def _touch(con: duckdb.DuckDBPyConnection) -> list[tuple[str, int]]:
     """Files and members in which nothing else was found than before: take over their time and leave their rows alone.
 

@@ -111,13 +111,23 @@ CREATE TABLE exclusion (
 COMMENT ON TABLE exclusion IS 'Structures, results and sources that somebody took out of hulls, rankings, reports and exports (mlmat exclude)';
 COMMENT ON COLUMN exclusion.exclusion_id IS 'Identity, UUIDv7: sorts by time';
 COMMENT ON COLUMN exclusion.kind IS 'structure, result or source';
-COMMENT ON COLUMN exclusion.item IS 'Id of the structure, result or source';
+COMMENT ON COLUMN exclusion.item IS 'Id of the structure or result; of sources the file, folder, member (ARCHIVE!MEMBER) or pattern, or the id of a block';
 COMMENT ON COLUMN exclusion.why IS 'Why, as it was given';
 COMMENT ON COLUMN exclusion.user_name IS 'Login name of who excluded it';
 COMMENT ON COLUMN exclusion.host IS 'Host that it was done on';
 COMMENT ON COLUMN exclusion.excluded_at IS 'When';
 COMMENT ON COLUMN exclusion.included_at IS 'When it was included again; NULL while it is excluded';
 COMMENT ON COLUMN exclusion.included_by IS 'Login name of who included it again';
+
+CREATE TABLE exclusion_reach (
+    structure_id VARCHAR,
+    result_id UUID,
+    exclusion_id UUID NOT NULL
+);
+COMMENT ON TABLE exclusion_reach IS 'Structures and results that count nowhere because of exclusions, as the view exclusions finds them: every writer keeps it so';
+COMMENT ON COLUMN exclusion_reach.structure_id IS 'The structure, of which no result counts; NULL where it is one result';
+COMMENT ON COLUMN exclusion_reach.result_id IS 'The result; NULL where it is a structure with all its results';
+COMMENT ON COLUMN exclusion_reach.exclusion_id IS 'The latest exclusion that reaches it';
 
 COMMENT ON TABLE run IS 'One call of a command that wrote: ingest, screen, import-results, correct, exclude, include, forget, sql --write; or one ase.db connection that did';
 COMMENT ON COLUMN run.command IS 'ingest, screen, import-results, correct, exclude, include, forget, sql (--write) or asedb';

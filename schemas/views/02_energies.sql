@@ -18,9 +18,9 @@ known AS NOT MATERIALIZED (
         u.elements AS unfit,
         -- Lists of few: a join would have to hold all results.
         CASE
-            WHEN r.structure_id IN (SELECT structure_id FROM taken_out WHERE structure_id IS NOT NULL)
+            WHEN r.structure_id IN (SELECT structure_id FROM exclusion_reach WHERE structure_id IS NOT NULL)
                 THEN 'its structure is excluded (mlmat reduce excluded)'
-            WHEN r.result_id IN (SELECT result_id FROM taken_out WHERE result_id IS NOT NULL)
+            WHEN r.result_id IN (SELECT result_id FROM exclusion_reach WHERE result_id IS NOT NULL)
                 THEN 'excluded (mlmat reduce excluded)'
         END AS excluded
     FROM current_result AS r

@@ -15,6 +15,7 @@ WITH known AS (
     LEFT JOIN (SELECT result_id, structure_id FROM produced WHERE role = 'relaxed') AS r ON r.result_id = h.result_id
     LEFT JOIN structure AS f ON f.structure_id = coalesce(r.structure_id, h.structure_id)
     LEFT JOIN same_crystal AS c ON c.structure_id = f.structure_id
+    WHERE NOT h.excluded
 ),
 best AS (
     SELECT
@@ -70,7 +71,7 @@ LEFT JOIN (
     WHERE current AND result_id IS NOT NULL
     GROUP BY result_id
 ) USING (result_id)
-WHERE best.place = 1 AND NOT excluded
+WHERE best.place = 1
 ORDER BY method, rank NULLS LAST, formation_energy_per_atom NULLS LAST, formula, result_id;
 COMMENT ON VIEW candidates IS 'Lowest energy above hull first, each crystal once, per method';
 COMMENT ON COLUMN candidates.rank IS '1 for the lowest energy above hull by this method; NULL when there is none';

@@ -15,6 +15,7 @@ from typing import Any
 import browser
 import pytest
 from click.testing import CliRunner
+from hand_made import by_hand
 
 import mlmat
 from mlmat.cli import main
@@ -74,9 +75,10 @@ def filled(empty_store_file: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     assert done.exit_code == 0, done.output
     store = Store(db)
     message = HOSTILE + ESCAPE
-    store.execute(
+    by_hand(
+        store,
         f"UPDATE result SET status = 'failed', energy = NULL, error_class = '{message}', error_message = '{message}' "
-        "WHERE energy = -1.0"
+        "WHERE energy = -1.0",
     )
     return store
 

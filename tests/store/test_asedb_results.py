@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import Atoms
-from hand_made import add, block, crystal, method, record, result, salt, stored
+from hand_made import add, block, by_hand, crystal, method, record, result, salt, stored
 
 from mlmat.errors import UsageError
 from mlmat.store import Store
@@ -157,7 +157,7 @@ def test_pairs_of_files_are_pairs(store: Store) -> None:
         ("/b.db", {"gap": "2"}),
     ):
         text = ", ".join(f"'{key}': '{value}'" for key, value in pairs.items())
-        store.execute(f"UPDATE source SET key_values = MAP {{{text}}} WHERE path = '{path}'")
+        by_hand(store, f"UPDATE source SET key_values = MAP {{{text}}} WHERE path = '{path}'")
     db = store.asedb()
     row = db.get("gap>1,word=x,yes=True")
     assert (row.gap, row.word, row.yes) == (1.5, "x", True)

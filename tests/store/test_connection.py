@@ -12,6 +12,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
+from hand_made import by_hand
 
 from mlmat.errors import StoreError, StoreLocked
 from mlmat.store import Store, open_store
@@ -53,7 +54,7 @@ print(max(waits), len(waits))
 @pytest.mark.slow
 def test_ten_polling_readers_and_a_busy_writer_never_wait_long(store: Store) -> None:
     """Ten processes that poll without pause, and one that writes every 50 ms, for five seconds."""
-    store.execute("SELECT 1")
+    store.execute("CREATE TABLE note (name VARCHAR)")
     readers = [start(READER, store.path) for _ in range(10)]
     assert [said(reader) for reader in readers] == ["ready"] * 10
     for reader in readers:
@@ -61,7 +62,7 @@ def test_ten_polling_readers_and_a_busy_writer_never_wait_long(store: Store) -> 
     waits, until = [], time.monotonic() + 5
     while time.monotonic() < until:
         begin = time.monotonic()
-        store.execute("INSERT INTO mlmat_schema (version, name) VALUES (0, 'busy')")
+        store.execute("INSERT INTO note VALUES ('busy')")
         waits.append(time.monotonic() - begin)
         time.sleep(0.05)
     longest = [float(said(reader).split()[0]) for reader in readers]
@@ -127,7 +128,7 @@ with Store(sys.argv[1])._writing() as con:
     print("inserted", flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    store.execute("INSERT INTO mlmat_schema (version, name) VALUES (0, 'committed')")
+    by_hand(store, "INSERT INTO mlmat_schema (version, name) VALUES (0, 'committed')")
     killed = start(code, store.path)
     assert said(killed) == "inserted"
     assert killed.wait() == -signal.SIGKILL
@@ -149,13 +150,14 @@ def test_an_exception_rolls_back(store: Store) -> None:
 
 
 def test_threads_of_a_process_take_turns(store: Store) -> None:
+    store.execute("CREATE TABLE note (name VARCHAR)")
     errors: list[Exception] = []
 
     def use(k: int) -> None:
         try:
             for _ in range(5):
-                Store(store.path).execute(f"INSERT INTO mlmat_schema (version, name) VALUES (0, '{k}')")
-                store.sql("FROM mlmat_schema")
+                Store(store.path).execute(f"INSERT INTO note VALUES ('{k}')")
+                store.sql("FROM note")
         except Exception as error:
             errors.append(error)
 

@@ -91,17 +91,18 @@ def test_a_host_that_works_long_keeps_the_store(store: Store, start: Start) -> N
 
 
 def test_the_place_of_a_host_that_died_is_free_when_its_time_is_over(store: Store, start: Start) -> None:
+    store.execute("CREATE TABLE note (name VARCHAR)")
     one, two, three = start("login1"), start("login2"), start("login3")
     assert one.do(WRITE) == "begun"
     one.kill()
     died = time.monotonic()
     assert two.do(READ).startswith(refusal(store, one, "login1"))
     for host in (two, three):
-        host.ask("store.execute(\"INSERT INTO mlmat_schema (version, name) VALUES (0, 'it')\")")
+        host.ask("store.execute(\"INSERT INTO note VALUES ('it')\")")
     for host in (two, three):
         assert "Error" not in host.answer()
     assert time.monotonic() - died > 2.5
-    assert store.sql("SELECT count(*) AS n FROM mlmat_schema WHERE name = 'it'")["n"].tolist() == [2]
+    assert store.sql("SELECT count(*) AS n FROM note")["n"].tolist() == [2]
 
 
 def test_a_process_of_the_host_that_died_goes_on_at_once(store: Store, start: Start) -> None:
@@ -124,15 +125,16 @@ def test_processes_of_one_host_share_its_claim_until_the_last_one_leaves(store: 
 
 
 def test_a_process_that_stood_still_too_long_writes_nothing(store: Store, start: Start) -> None:
+    store.execute("CREATE TABLE note (name VARCHAR)")
     one, two = start("login1"), start("login2")
     assert one.do(WRITE) == "begun"
-    insert = "INSERT INTO mlmat_schema (version, name) VALUES (0, '{}')"
+    insert = "INSERT INTO note VALUES ('{}')"
     assert "Error" not in one.do(f'entered("write").execute("{insert.format("late")}")')
     one.process.send_signal(signal.SIGSTOP)
     assert "Error" not in two.do(f'store.execute("{insert.format("it")}")')
     one.process.send_signal(signal.SIGCONT)
     assert "another host opened the store meanwhile" in one.do("end('write')")
-    assert store.sql("SELECT name FROM mlmat_schema WHERE version = 0")["name"].tolist() == ["it"]
+    assert store.sql("SELECT name FROM note")["name"].tolist() == ["it"]
     assert "Error" not in one.do(f'store.execute("{insert.format("then")}")')
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from hand_made import crystal, method, record, result, salt, stored
+from hand_made import by_hand, crystal, method, record, result, salt, stored
 
 from mlmat.formula import pretty
 from mlmat.store import Store
@@ -189,11 +189,11 @@ def test_what_changes_in_place_or_counts_no_more_is_seen(store: Store) -> None:
     entries(store, "m", [*LIO, ("lio2", {"Li": 1, "O": 2}, -11.5)])
     assert hull(store)["lio2"]["e_above_hull"] == pytest.approx(1 + 0.5 / 3)
     before = hull(store)["lio2"]["e_above_hull"]
-    store.execute("UPDATE result SET energy = energy + 0.3 WHERE external_id = 'lio2'")
+    by_hand(store, "UPDATE result SET energy = energy + 0.3 WHERE external_id = 'lio2'")
     assert hull(store)["lio2"]["e_above_hull"] == pytest.approx(before + 0.1)
     entries(store, "m", [("lio2", {"Li": 1, "O": 2}, -11.5)])
     assert hull(store)["lio2"]["e_above_hull"] == pytest.approx(before)
-    store.execute("UPDATE result SET converged = false WHERE external_id = 'o'")
+    by_hand(store, "UPDATE result SET converged = false WHERE external_id = 'o'")
     assert hull(store)["lio2"]["missing_elements"] == ["O"]
 
 
@@ -286,12 +286,12 @@ def test_a_run_that_changes_many_systems_and_one_of_nine(store: Store, monkeypat
     nine = ["Al", "B", "C", "F", "H", "Li", "Mg", "Na", "O"]
     elements = [(name, {name: 1.0}, -1.0) for name in nine]
     entries(store, "m", [*elements, ("alloy", dict.fromkeys(nine, 1.0), -20.0)])
-    store.execute(f"UPDATE result SET run_id = '{run}' WHERE external_id = 'B'")
+    by_hand(store, f"UPDATE result SET run_id = '{run}' WHERE external_id = 'B'")
     store.end_run(run, "finished")
     assert computed(store) == {"B", "-".join(nine)}
     monkeypatch.setattr("mlmat.store._scope.FEW", 1)
-    store.execute("DELETE FROM hull_system")
-    store.execute(f"UPDATE result SET run_id = '{run}' WHERE external_id = 'C'")
+    by_hand(store, "DELETE FROM hull_system")
+    by_hand(store, f"UPDATE result SET run_id = '{run}' WHERE external_id = 'C'")
     store.end_run(run, "finished")
     assert computed(store) == {*nine, "-".join(nine)}
 

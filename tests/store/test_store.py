@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from ase.build import bulk
-from hand_made import add, block, crystal, method, record, result, salt, stored
+from hand_made import add, block, by_hand, crystal, method, record, result, salt, stored
 
 import mlmat
 from mlmat.errors import QueryError, StoreError, StoreLocked
@@ -93,10 +93,11 @@ def test_a_query_that_cannot_be_read_is_one_line(store: Store, query: str) -> No
 
 
 def test_execute_writes_or_changes_nothing(store: Store) -> None:
-    assert store.execute("UPDATE mlmat_schema SET name = 'x'").iloc[0, 0] >= 1
+    store.execute("CREATE TABLE note AS SELECT 'a' AS name")
+    assert store.execute("UPDATE note SET name = 'x'").iloc[0, 0] == 1
     with pytest.raises(QueryError):
-        store.execute("UPDATE mlmat_schema SET name = 'y'; SELECT nothing")
-    assert set(store.sql("SELECT name FROM mlmat_schema")["name"]) == {"x"}
+        store.execute("UPDATE note SET name = 'y'; SELECT nothing")
+    assert set(store.sql("SELECT name FROM note")["name"]) == {"x"}
 
 
 def test_atoms_come_back_as_they_were_by_id_or_its_beginning(store: Store) -> None:
@@ -123,7 +124,7 @@ def test_unknown_ids(store: Store, name: str, message: str) -> None:
 
 def test_an_ambiguous_beginning_is_refused(store: Store) -> None:
     (first,) = stored(store, crystal())
-    store.execute(f"INSERT INTO structure BY NAME SELECT * REPLACE ('{first[:6]}' AS structure_id) FROM structure")
+    by_hand(store, f"INSERT INTO structure BY NAME SELECT * REPLACE ('{first[:6]}' AS structure_id) FROM structure")
     with pytest.raises(StoreError, match="several structures begin with"):
         store.atoms(first[:4])
     with pytest.raises(StoreError, match="4"):

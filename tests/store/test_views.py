@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from hand_made import add, block, crystal, merge, method, packed, record, result, salt, sha, stored
+from hand_made import add, block, by_hand, crystal, merge, method, packed, record, result, salt, sha, stored
 
 from mlmat.store import Store
 
@@ -96,10 +96,10 @@ def test_results_that_were_changed_by_hand_are_compared_anew(store: Store) -> No
     (a,) = stored(store, crystal())
     method(store, "m")
     record(store, result(a, energy=-1.0))
-    store.execute("INSERT INTO result SELECT * REPLACE (uuid() AS result_id, 'failed' AS status) FROM result")
+    by_hand(store, "INSERT INTO result SELECT * REPLACE (uuid() AS result_id, 'failed' AS status) FROM result")
     assert agrees(store)
     assert store.sql("FROM current_result")["status"].tolist() == ["ok"]
-    store.execute("DELETE FROM result WHERE status = 'ok'")
+    by_hand(store, "DELETE FROM result WHERE status = 'ok'")
     assert agrees(store)
     assert len(store.sql("FROM repeated")) == 0
 
