@@ -236,6 +236,8 @@ def _structure_lines(row: dict[str, Any], found: dict[str, Any]) -> Iterator[str
     yield f"{row['structure_id']}  {row['formula']}  {row['nsites']} atoms  {group}"
     if _known(row["volume"]):
         yield f"  volume {row['volume']:.4f} Å³, density {row['density']:.4f} g/cm³"
+    for one in found["excluded"]:
+        yield f"  excluded: {shown(one['why'])} ({shown(str(one['user_name']))}, {one['excluded_at']:%Y-%m-%d})"
     for source in found["sources"]:
         yield f"  from {shown(source['place'])}: {source['outcome']} ({shown(source['parser'])})"
         yield f"    file SHA-256 {source['file_sha256'] or '-'}, block SHA-256 {source['block_sha256'] or '-'}"
@@ -259,6 +261,8 @@ def _result_lines(result: dict[str, Any]) -> Iterator[str]:
         yield f"    counts no more: {shown(result['superseded'])}"
     if result["status"] == "ok" and _known(result["energy"]):
         yield f"    energy {result['energy']:.6f} eV"
+    if _known(result["excluded"]):
+        yield f"    excluded: {shown(result['excluded'])}"
     if _known(result["relaxed_id"]):
         yield f"    relaxed_id {result['relaxed_id']}"
     if _known(result["error_class"]):

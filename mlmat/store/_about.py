@@ -21,6 +21,8 @@ _RESULTS = """
     SELECT r.* REPLACE (r.result_id::VARCHAR AS result_id, r.run_id::VARCHAR AS run_id), m.* EXCLUDE (method_id),
         u.arguments AS command, u.* EXCLUDE (run_id, method_id, arguments, command, host, pid, outcome),
         r.result_id IN (SELECT result_id FROM current_result) AS is_current,
+        (SELECT any_value(h.why) FROM exclusion_reach AS x JOIN exclusion AS h USING (exclusion_id)
+         WHERE x.result_id = r.result_id) AS excluded,
         (SELECT min(p.structure_id) FROM produced AS p
          WHERE p.result_id = r.result_id AND p.role = 'relaxed') AS relaxed_id,
         coalesce(
@@ -94,6 +96,8 @@ def provenance_of(
         "structure": "SELECT * FROM structure WHERE structure_id = ?",
         "sources": f"SELECT path, member, block, {PLACE} AS place, outcome, reason, warnings, parser, current, "
         "ingested_at, key_values, file_sha256, block_sha256 FROM source WHERE structure_id = ? ORDER BY source_id",
+        "excluded": "SELECT h.why, h.user_name, h.excluded_at FROM exclusion_reach AS x JOIN exclusion AS h "
+        "USING (exclusion_id) WHERE x.structure_id = ?",
         "made_by": "SELECT p.parent_id, p.role, m.method, m.method_id FROM produced AS p JOIN method AS m "
         "USING (method_id) WHERE p.structure_id = ?",
         "became": "SELECT p.structure_id, p.role, m.method FROM produced AS p JOIN method AS m USING (method_id) "

@@ -1,6 +1,6 @@
-"""What hangs on what: which rows go with a source, run, method, import or result, and how they are taken out.
+"""What hangs on what: which rows go with a source, run, method, import or result.
 
-`plan` fills temporary tables `going_…` with the ids of all that goes, `removed` deletes it, in one transaction.
+`plan` fills temporary tables `going_…` with the ids of all that goes; `_removal` takes it out in the same transaction.
 """
 
 from __future__ import annotations
@@ -10,15 +10,11 @@ from typing import TYPE_CHECKING
 
 from mlmat import provenance
 from mlmat.errors import UsageError
-from mlmat.store import _named, _structures
-from mlmat.store._asetables import FACE
-from mlmat.store._columns import quoted, runner_tables
+from mlmat.store import _named
 from mlmat.store._connection import rows
 from mlmat.store._results import find_method
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import duckdb
 
 
@@ -56,7 +52,7 @@ class Going:
 _TABLES = {
     "going_source": "source_id UUID", "going_line": "line BIGINT", "going_result": "result_id UUID",
     "going_structure": "structure_id VARCHAR", "going_method": "method_id VARCHAR", "going_run": "run_id UUID",
-    "going_mixture": "method_id VARCHAR",
+    "going_mixture": "method_id VARCHAR", "going_exclusion": "exclusion_id UUID",
 }  # fmt: skip
 #: Ids that are kept while they are looked for: each insert adds those that are not there.
 _OF_RUN = {
@@ -117,6 +113,14 @@ _EMPTY = """
 """
 
 
+_EXCLUSIONS = """
+    SELECT exclusion_id FROM exclusion WHERE CASE kind
+        WHEN 'result' THEN item IN (SELECT result_id::VARCHAR FROM going_result)
+        WHEN 'structure' THEN item IN (FROM going_structure)
+        ELSE item IN (SELECT source_id::VARCHAR FROM going_source) END
+"""
+
+
 def plan(con: duckdb.DuckDBPyConnection, wish: Wish) -> Going:
     """Find all that goes. Raises StoreError, UsageError for what is not there."""
     for table, column in _TABLES.items():
@@ -131,7 +135,22 @@ def plan(con: duckdb.DuckDBPyConnection, wish: Wish) -> Going:
     _add(con, "going_line", _LINES)
     _add(con, "going_method", _EMPTY)
     _add_all(con, _OF_METHODS)
+    _add(con, "going_exclusion", _EXCLUSIONS)
+    for path in _texts(con, "SELECT DISTINCT item FROM exclusion WHERE kind = 'source'"):
+        if _has_nothing_left(con, path):
+            _add(
+                con, "going_exclusion", "SELECT exclusion_id FROM exclusion WHERE kind = 'source' AND item = $1", [path]
+            )
     return _found(con)
+
+
+def _has_nothing_left(con: duckdb.DuckDBPyConnection, path: str) -> bool:
+    """Whether a source names something, and all of it goes."""
+    left = "SELECT count(*), count(*) FILTER (WHERE {0} NOT IN (FROM {1})) FROM {2} WHERE "
+    blocks = left.format("source_id", "going_source", "source") + _named.MATCHES.format(member="member")
+    lines = left.format("import_row.rowid", "going_line", "import_row") + _named.MATCHES.format(member="NULL")
+    every, stays = zip(*(rows(con, query, [path, _named.pattern(path)])[0] for query in (blocks, lines)), strict=True)
+    return bool(sum(every)) and not sum(stays)
 
 
 def _add(con: duckdb.DuckDBPyConnection, table: str, query: str, values: list[object] | None = None) -> None:
@@ -196,7 +215,7 @@ def _found(con: duckdb.DuckDBPyConnection) -> Going:
         "corrected results": "SELECT 1 FROM corrected WHERE result_id IN (FROM going_result) "
         "OR method_id IN (FROM going_method)",
         "runs": "FROM going_run",
-        "exclusions": f"SELECT 1 FROM exclusion WHERE {_EXCLUSIONS}",
+        "exclusions": "FROM going_exclusion",
     }
     driven = """
         SELECT DISTINCT method_id FROM result WHERE result_id IN (FROM going_result)
@@ -227,69 +246,3 @@ def _found(con: duckdb.DuckDBPyConnection) -> Going:
 
 def _texts(con: duckdb.DuckDBPyConnection, query: str) -> list[str]:
     return [str(text) for (text,) in rows(con, query)]
-
-
-_EXCLUSIONS = """(kind = 'result' AND item IN (SELECT result_id::VARCHAR FROM going_result))
-    OR (kind = 'structure' AND item IN (FROM going_structure))
-    OR (kind = 'source' AND item IN (SELECT source_id::VARCHAR FROM going_source))"""
-#: Rows that belong to what goes, by the table that they are in; the order does not matter, the ids are in going_….
-_ROWS = {
-    "entry": "result_id IN (FROM going_result)",
-    "produced": "result_id IN (FROM going_result)",
-    "corrected": "result_id IN (FROM going_result) OR method_id IN (FROM going_method)",
-    "hull_row": "result_id IN (FROM going_result) OR method_id IN (FROM going_method UNION ALL FROM going_mixture)",
-    "exclusion": _EXCLUSIONS,
-    "reference_polymorph": "structure_id IN (FROM going_structure)",
-    "expected_error": "method_id IN (FROM going_method)",
-    "unfit_element": "method_id IN (FROM going_method)",
-    "mixture": "method_id IN (FROM going_mixture)",
-    "same_crystal": """crystal_id IN (
-        SELECT crystal_id FROM same_crystal WHERE structure_id IN (FROM going_structure)
-    )""",
-    "ase_row": f"""(numbers IS NULL AND structure_id IN (FROM going_structure)) OR '{FACE}' || id IN (
-        SELECT path FROM source WHERE source_id IN (FROM going_source)
-    )""",
-    "import_row": "rowid IN (FROM going_line)",
-    "result": "result_id IN (FROM going_result)",
-    "method": "method_id IN (FROM going_method)",
-    "run": "run_id IN (FROM going_run)",
-    "structure": "structure_id IN (FROM going_structure)",
-}
-
-
-def remove(con: duckdb.DuckDBPyConnection) -> None:
-    """Take out what `plan` found, and leave the rest as true as it was."""
-    rules = _rules(con)
-    items = "SELECT method_id, coalesce(structure_id, external_id) AS item FROM result"
-    con.execute(f"CREATE OR REPLACE TEMP TABLE touched AS {items} WHERE result_id IN (FROM going_result)")
-    for runner in runner_tables(con):
-        con.execute(f"DELETE FROM {quoted(f'result_{runner}')} WHERE result_id IN (FROM going_result)")
-    for table, which in _ROWS.items():
-        con.execute(f"DELETE FROM {table} WHERE {which}")
-    _structures.take_out(con, "going_source")
-    con.execute("UPDATE import_row SET run_id = r.run_id FROM result AS r WHERE r.result_id = import_row.result_id "
-                "AND import_row.run_id IN (FROM going_run)")  # fmt: skip
-    con.execute("DELETE FROM hull_system WHERE (method_id, chemical_system) NOT IN "
-                "(SELECT (method_id, chemical_system) FROM hull_row)")  # fmt: skip
-    still = f"SELECT method_id, item FROM ({items}) SEMI JOIN touched USING (method_id, item) GROUP BY ALL"
-    con.execute(f"CREATE OR REPLACE TEMP TABLE still AS {still} HAVING count(*) > 1")
-    con.execute("DELETE FROM repeated WHERE (method_id, item) IN (SELECT (method_id, item) FROM touched) "
-                "AND (method_id, item) NOT IN (SELECT (method_id, item) FROM still)")  # fmt: skip
-    _drop_runners(con)
-    gone = [rule for rule in rules if not any(_named.count_of(con, rule))]
-    con.execute("DELETE FROM exclusion WHERE kind = 'source' AND item IN (SELECT unnest($1::VARCHAR[]))", [gone])
-
-
-def _rules(con: duckdb.DuckDBPyConnection) -> Iterable[str]:
-    """Excluded sources by path that name something now."""
-    found = _texts(con, "SELECT DISTINCT item FROM exclusion WHERE kind = 'source' AND try_cast(item AS UUID) IS NULL")
-    return [rule for rule in found if any(_named.count_of(con, rule))]
-
-
-def _drop_runners(con: duckdb.DuckDBPyConnection) -> None:
-    """Tables and views of runners that no method has any more."""
-    left = set(_texts(con, "SELECT DISTINCT runner FROM method"))
-    for runner in runner_tables(con):
-        if runner not in left and not rows(con, f"FROM {quoted(f'result_{runner}')} LIMIT 1"):
-            con.execute(f"DROP VIEW IF EXISTS {quoted(runner)}")
-            con.execute(f"DROP TABLE {quoted(f'result_{runner}')}")

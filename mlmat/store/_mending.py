@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat import provenance
 from mlmat.errors import StoreError, StoreLocked
-from mlmat.store import _copies, _exclusions, _forget, _guard, _results, _runs
+from mlmat.store import _copies, _exclusions, _forget, _guard, _removal, _results, _runs
 from mlmat.store._bounds import Bounds
 from mlmat.store._reading import answered, to_pandas
 from mlmat.store._stability import Stability
@@ -133,7 +133,7 @@ class Mending(Stability):
                 copy = _copies.free_name(self.path, "forget") if backup else None
                 if copy is not None:
                     _copies.keep(self.path, copy, "nothing was forgotten")
-                _forget.remove(con)
+                _removal.remove(con)
                 _results.add_row(con, "run", run)
                 _results.end_run(con, run["run_id"], "finished")
         for run_id in going.runs:

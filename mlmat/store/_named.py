@@ -55,7 +55,9 @@ def source(con: duckdb.DuckDBPyConnection, text: str) -> str:
     for path in _spellings(text):
         if any(count_of(con, path)):
             return path
-    raise StoreError(f'nothing in this store came from {text}; what did: mlmat sql "SELECT DISTINCT path FROM source"')
+    raise StoreError(
+        f'nothing in this store came from {text}; files that did: mlmat sql "SELECT DISTINCT path FROM source"'
+    )
 
 
 def _spellings(text: str) -> Iterator[str]:

@@ -212,6 +212,14 @@ def test_screens_skip_what_is_excluded_and_say_so(tmp_path: Path) -> None:
     assert "wrong" not in verified.output, verified.output
 
 
+def test_show_says_what_is_excluded(bench: Workbench) -> None:
+    [its_result] = bench.sql("SELECT result_id::VARCHAR AS i FROM result WHERE energy = -6.1")["i"]
+    bench.exclude(ids(bench)["bad"], its_result, why="by hand")
+    for name in ("bad", "good"):
+        said = CliRunner().invoke(main, ["show", ids(bench)[name], "--db", str(bench.path)]).output
+        assert said.count("excluded: by hand") == 1, said
+
+
 def test_the_command_says_what_is_missing(tmp_path: Path, bench: Workbench) -> None:
     for arguments in (["exclude", "--why", "x"], ["exclude", "ab12"], ["include"], ["include", "--results", "ab12"]):
         done = CliRunner().invoke(main, [*arguments, "--db", str(bench.path)])

@@ -68,7 +68,7 @@ def test_a_folder_goes_with_its_structures_and_results_and_comes_again_as_new(be
     assert len(bench.sql("FROM same_crystal")) == 2
     going = bench.forget(source=bad, dry_run=True).going
     assert (going.counts["blocks of files"], going.counts["structures"], going.counts["results"]) == (3, 2, 2)
-    assert going.staying == 1
+    assert (going.staying, going.counts["exclusions"]) == (1, 1)
     assert counts(bench, "structure") == {"structure": 4}
     done = bench.forget(source=bad)
     assert done.going == going
