@@ -14,7 +14,7 @@ import mlmat
 from mlmat.errors import StoreError
 from mlmat.imports import import_results
 from mlmat.ingest import ingest
-from mlmat.store import _schema
+from mlmat.store import _copies, _schema
 from mlmat.store._connection import Database
 
 FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("store-*.duckdb.gz"))
@@ -83,7 +83,7 @@ def test_without_room_for_a_copy_nothing_is_migrated(tmp_path: Path, monkeypatch
         raise CalledProcessError(1, "cp", stderr="cp: no room")
 
     with monkeypatch.context() as patch:
-        patch.setattr(_schema, "_copy", full)
+        patch.setattr(_copies, "_copy", full)
         with pytest.raises(StoreError, match="no copy of it could be made first"):
             mlmat.open(path)
     assert path.read_bytes() == before
