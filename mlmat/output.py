@@ -179,7 +179,12 @@ def _float_format(values: list[float]) -> Callable[[float], str]:
     """One format for a column: four decimals, unless its numbers are all too small or some too large for that."""
     sizes = [abs(v) for v in values if v == v and v]
     plain = not sizes or (max(sizes) < 1e6 and max(sizes) >= 1e-3)
-    return (lambda v: f"{v:.4f}") if plain else (lambda v: f"{v:.4g}")
+    return _four_decimals if plain else (lambda v: f"{v:.4g}")
+
+
+def _four_decimals(value: float) -> str:
+    """A number that would be 0.0000, but for what rounding leaves, with two digits."""
+    return f"{value:.2g}" if 1e-9 <= abs(value) < 5e-5 else f"{value:.4f}"
 
 
 def _cell(value: Any, number: Callable[[float], str], *, shorten: bool) -> str:

@@ -65,6 +65,18 @@ TABLES = {
         GROUP BY x.method_id
         ORDER BY runner = 'mixture', ok DESC, method, method_id
     """,
+    "worth": """
+        SELECT f.method_id, any_value(f.scheme) AS scheme,
+            count(*) FILTER (f.suspect IS NOT NULL AND NOT f.excluded) AS suspect,
+            count(*) FILTER (f.excluded) AS excluded,
+            any_value(x.error) AS error
+        FROM formation_energy AS f
+        LEFT JOIN (
+            SELECT method_id, max(error) AS error FROM expected_error
+            WHERE quantity = 'e_above_hull' AND class = 'all' GROUP BY method_id
+        ) AS x USING (method_id)
+        GROUP BY f.method_id
+    """,
     "failures": """
         SELECT method_id, error_class, count(*) AS structures, min(error_message) AS example
         FROM failures GROUP BY method_id, error_class ORDER BY structures DESC, error_class LIMIT 100
@@ -92,6 +104,8 @@ SELECT
     p.result_id::VARCHAR AS result_id, p.structure_id, p.external_id, p.method_id, p.formula, p.chemical_system,
     p.elements, list_transform(p.amounts, lambda x: x / p.nsites) AS fractions,
     p.nsites, p.energy_per_atom, h.formation_energy_per_atom, h.e_above_hull, h.decomposition,
+    h.e_decomposition, h.expected_error, h.expected_error_formation, h.verdict, h.competing_phases, h.competition,
+    h.scheme,
     k.energy_above_best, k.rank, coalesce(p.reason, h.reason) AS reason, p.competes, w.warnings,
     CASE WHEN p.energy_method <> p.method THEN p.energy_method END AS energy_method,
     c.result_id IS NOT NULL AS candidate,

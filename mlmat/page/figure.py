@@ -28,7 +28,7 @@ STABLE, INK, FAINT, RAMP = "#0b6bb8", "#16202c", "#8c98a6", ("#f3b33d", "#dd6f2c
 TOP = 0.2
 _PHASES = """
 SELECT h.method_id, h.method, h.formula, p.elements, list_transform(p.amounts, lambda x: x / p.nsites) AS fractions,
-    h.formation_energy_per_atom AS energy, h.e_above_hull AS above, h.reason
+    h.formation_energy_per_atom AS energy, h.e_above_hull AS above, h.reason, h.expected_error AS error, h.scheme
 FROM hull AS h JOIN phase AS p USING (result_id, method_id)
 WHERE list_has_all($elements, p.elements) AND ($method IS NULL OR h.method_id = $method)
 ORDER BY above, formula
@@ -37,12 +37,13 @@ ORDER BY above, formula
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A phase of the system: fractions of its elements, formation energy, energy above hull."""
+    """A phase of the system: fractions of its elements, formation energy, energy above hull and its expected error."""
 
     formula: str
     fractions: tuple[float, ...]
     energy: float
     above: float
+    error: float | None
 
     @property
     def stable(self) -> bool:
@@ -74,16 +75,31 @@ def write(store: Store, target: Path, system: str, *, method: str | None = None,
     if target.suffix.lower() not in SUFFIXES:
         raise UsageError(f"-o {target}: a figure is {', '.join(SUFFIXES)}")
     elements = _elements(system)
-    name, phases = _phases(store, elements, method)
+    name, scheme, phases = _phases(store, elements, method)
     figure = Figure(figsize=(6.4, 4.8) if len(elements) == 2 else (6.4, 5.0), layout="constrained")
     axes = figure.add_subplot()
     (_binary if len(elements) == 2 else _ternary)(axes, elements, phases)
     axes.set_title(shown(title or "–".join(elements)), loc="left", fontsize=13, fontweight="bold", color=INK)
-    figure.text(0.995, 0.005, _escaped(shown(name)), ha="right", va="bottom", fontsize=7, color=FAINT)
+    below_it = _escaped(shown(_about(name, scheme, phases)))
+    figure.supxlabel(below_it, x=0.995, ha="right", fontsize=7, color=FAINT)
     with placed(target) as partial:
         figure.savefig(partial, format=target.suffix[1:].lower(), dpi=200)
     stable = sum(phase.stable for phase in phases)
     return f"{target}: {len(phases):,} phases of {'-'.join(elements)} by {name}, {stable:,} on the hull"
+
+
+def _about(name: str, scheme: str | None, phases: Sequence[Phase]) -> str:
+    """The line below the figure: by what, and how sure."""
+    error = _widest(phases)
+    grey = " (grey)" if len(phases[0].fractions) == 2 else ""
+    sure = "unknown" if error is None else f"{1000 * error:.0f} meV/atom{grey}"
+    held = " · only the elements and one compound" if len({p.formula for p in phases if not p.pure}) == 1 else ""
+    return f"{name} · energy scheme {scheme or 'unknown'} · expected error {sure}{held}"
+
+
+def _widest(phases: Sequence[Phase]) -> float | None:
+    """The largest expected error of the compounds, in eV/atom; None where none is known."""
+    return max((phase.error for phase in phases if phase.error is not None and not phase.pure), default=None)
 
 
 def _elements(system: str) -> list[str]:
@@ -101,7 +117,7 @@ def _chosen(store: Store, method: str) -> str:
     return str(mixtures["method_id"][0]) if mixtures.num_rows else store.find_method(method)
 
 
-def _phases(store: Store, elements: Sequence[str], method: str | None) -> tuple[str, list[Phase]]:
+def _phases(store: Store, elements: Sequence[str], method: str | None) -> tuple[str, str | None, list[Phase]]:
     chosen = None if method is None else _chosen(store, method)
     rows = records(store.arrow(_PHASES, {"elements": list(elements), "method": chosen}))
     system = "-".join(elements)
@@ -117,12 +133,14 @@ def _phases(store: Store, elements: Sequence[str], method: str | None) -> tuple[
     have = {row["elements"][0] for row in mine if len(row["elements"]) == 1}
     if missing := [one for one in elements if one not in have]:
         raise StoreError(f"no hull of {system}: {', '.join(missing)} has no energy by {mine[0]['method']}")
-    return mine[0]["method"], [_phase(row, elements) for row in mine]
+    return mine[0]["method"], mine[0]["scheme"], [_phase(row, elements) for row in mine]
 
 
 def _phase(row: dict[str, Any], elements: Sequence[str]) -> Phase:
     share = dict(zip(row["elements"], row["fractions"], strict=True))
-    return Phase(row["formula"], tuple(share.get(one, 0.0) for one in elements), row["energy"], row["above"])
+    return Phase(
+        row["formula"], tuple(share.get(one, 0.0) for one in elements), row["energy"], row["above"], row["error"]
+    )
 
 
 def _binary(axes: Any, elements: Sequence[str], phases: Sequence[Phase]) -> None:
@@ -130,6 +148,7 @@ def _binary(axes: Any, elements: Sequence[str], phases: Sequence[Phase]) -> None
     ground = sorted(_once(phases), key=lambda phase: phase.fractions[1])
     corners = [(phase.fractions[1], phase.energy) for phase in ground]
     axes.axhline(0, color=FAINT, linewidth=0.8)
+    _band(axes, corners, _widest(phases))
     axes.plot(*zip(*corners, strict=True), color=STABLE, linewidth=1.8, zorder=2)
     _points(axes, phases, [(phase.fractions[1], phase.energy) for phase in phases])
     lowest = min(-0.05, *(phase.energy for phase in ground))
@@ -142,6 +161,16 @@ def _binary(axes: Any, elements: Sequence[str], phases: Sequence[Phase]) -> None
     labels = [Label(below(phase.formula), *corner) for phase, corner in zip(ground, corners, strict=True)]
     dots = [(phase.fractions[1], phase.energy) for phase in phases if not phase.stable]
     write_labels(axes, labels, Around(corners, [*pairwise(corners)], dots, away=(0.5, 4.0)))
+
+
+def _band(axes: Any, corners: Sequence[Point], error: float | None) -> None:
+    """The expected error on both sides of the hull; nothing at the elements, which are 0 by definition."""
+    if error is None:
+        return
+    x, y = zip(*corners, strict=True)
+    wide = [0.0, *[error] * (len(corners) - 2), 0.0]
+    low, high = ([e + sign * w for e, w in zip(y, wide, strict=True)] for sign in (-1, 1))
+    axes.fill_between(x, low, high, color=FAINT, alpha=0.25, linewidth=0, zorder=1)
 
 
 def _ternary(axes: Any, elements: Sequence[str], phases: Sequence[Phase]) -> None:

@@ -255,6 +255,56 @@ def test_page_of_many_structures_is_small(filled: Store, monkeypatch: pytest.Mon
     assert len(_document.page(contents)) < 15e6
 
 
+def test_the_page_says_what_stable_means_and_how_sure_it_is(
+    filled: Store, tmp_path: Path, chromium: browser.Browser
+) -> None:
+    """Of the entries LiO and Li2O2 compete for one composition, and Li2O lies 0.5 eV/atom below all else."""
+    known = Store(shutil.copy(filled.path, tmp_path / "known.duckdb"))
+    tiles = "[...document.querySelectorAll('.tile')].map((one) => one.textContent).slice(3)"
+    seen = {}
+    for error in (None, 0.2):
+        if error is not None:
+            known.execute(
+                "INSERT INTO expected_error SELECT method_id, 'e_above_hull', 'all', 0.2, NULL, 'given' FROM method"
+            )
+        write(known, tmp_path / "r.html", title="sure")
+        chromium.open(tmp_path / "r.html", "#light")
+        seen[error] = chromium.ask(tiles)
+        heads = chromium.ask("[...document.querySelectorAll('#table thead th')].map((one) => one.textContent)")
+        assert {"Verdict", "Competing"} <= set(heads)
+        assert "Energy scheme: " in chromium.ask("document.getElementById('ranked').textContent")
+        bands = chromium.ask("document.getElementById('above').data.filter((t) => t.name === 'expected error').length")
+        assert bands == (error is not None)
+        detail = chromium.ask("document.getElementById('detail').textContent")
+        assert "expected error " + ("unknown" if error is None else "200 meV/atom") in detail
+    on = known.arrow("SELECT * FROM candidates WHERE nelements > 1 AND e_above_hull IS NOT NULL").to_pylist()
+    stable = [row for row in on if row["e_above_hull"] == 0]
+    open_ = sum(row["verdict"] == "undecided" for row in stable)
+    bare = {row["chemical_system"] for row in on if row["competition"] == "only the elements"}
+    headline = f"{len(stable)}of {len(on)} compounds on the hull of what is in this store"
+    assert seen[None][0] == headline
+    assert seen[0.2][0] == (f"{headline}; {open_} of them undecided" if open_ else headline)
+    assert "unknown" in seen[None][1]
+    assert seen[0.2][1].startswith("200meV/atom")
+    assert seen[0.2][2].startswith(f"{len(bare)}of ")
+    assert any(row["verdict"] == "undecided" for row in on)
+    elements = known.arrow("SELECT count(*) AS n FROM candidates WHERE nelements = 1 AND e_above_hull = 0").to_pylist()
+    ranked = chromium.ask("document.getElementById('ranked').textContent")
+    assert f"on the hull {len(stable)} compounds and {elements[0]['n']} elements" in ranked
+
+
+def test_figure_of_a_binary_hull_has_a_band_of_the_expected_error(filled: Store, tmp_path: Path) -> None:
+    from mlmat.page import figure
+
+    known = Store(shutil.copy(filled.path, tmp_path / "known.duckdb"))
+    figure.write(known, tmp_path / "without.svg", "Li-O")
+    known.execute("INSERT INTO expected_error SELECT method_id, 'e_above_hull', 'all', 0.2, NULL, 'given' FROM method")
+    figure.write(known, tmp_path / "with.svg", "Li-O")
+    without, banded = ((tmp_path / name).read_text() for name in ("without.svg", "with.svg"))
+    assert "FillBetween" in banded
+    assert "FillBetween" not in without
+
+
 @pytest.mark.parametrize("system", ["Li-O", "Li-Co-O"])
 def test_figure_of_a_hull(filled: Store, tmp_path: Path, system: str) -> None:
     done = CliRunner().invoke(main, ["report", "--system", system, "-o", f"{tmp_path}/h.svg", "--db", str(filled.path)])

@@ -13,6 +13,10 @@ const methods = data.methods.method_id.map((id, i) => ({
   version: data.methods.runner_version[i], model: data.methods.model_name[i], sha: data.methods.model_sha256[i],
   dtype: data.methods.dtype[i], settings: data.methods.settings[i],
 }));
+// Of each method: energy scheme, expected error of energies above hull (eV/atom, all compounds), results set aside.
+const worth_of = new Map(data.worth.method_id.map((id, k) => [id, {
+  scheme: data.worth.scheme[k], error: data.worth.error[k], suspect: data.worth.suspect[k], excluded: data.worth.excluded[k],
+}]));
 const method_of = new Map(methods.map((method) => [method.id, method]));
 // What counts as stable, in eV/atom: below it there is rounding only.
 const ON_HULL = 1e-6;
@@ -75,6 +79,8 @@ function grouped(indices, text) {
 const by_method = grouped(Array.from({length: size}, (_, i) => i), (i) => rows.method_id[i]);
 const of_method = (id) => by_method.get(id) ?? [];
 const stable = (i) => rows.e_above_hull[i] !== null && rows.e_above_hull[i] <= ON_HULL;
+const compound = (i) => rows.elements[i].length > 1;
+const per_atom = (error) => (error === null || error === undefined ? 'unknown' : `${number(1000 * error, 0)} meV/atom`);
 const has = (name, indices) => indices.some((i) => rows[name][i] !== null);
 
 function fraction(i, symbol) {

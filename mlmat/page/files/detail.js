@@ -20,9 +20,14 @@ function detail(i) {
 function numbers(i) {
   const unit = (name, unit_name, digits) => (rows[name][i] === null ? null : `${number(rows[name][i], digits)} ${unit_name}`);
   return facts(element('dl', null, 'facts'), [
-    ['Energy above hull', stable(i) ? element('span', 'stable', 'on-hull') : unit('e_above_hull', 'eV/atom', 4)],
+    ['Energy above hull', stable(i) ? element('span', '0 eV/atom', 'on-hull') : unit('e_above_hull', 'eV/atom', 4)],
+    ['Verdict', rows.verdict[i] && `${rows.verdict[i]} (expected error ${per_atom(rows.expected_error[i])})`],
+    ['Hull of', rows.e_above_hull[i] === null ? null : [`${many(rows.competing_phases[i], 'phase')}`, rows.competition[i]].filter(Boolean).join('; ')],
+    ['Decomposition energy', unit('e_decomposition', 'eV/atom', 4)],
+    ['Energy scheme', rows.e_above_hull[i] === null ? null : rows.scheme[i] ?? 'unknown'],
     ['Decomposes into', stable(i) || rows.reason[i] ? null : subscripts_of_list(rows.decomposition[i] ?? '')],
     ['Formation energy', unit('formation_energy_per_atom', 'eV/atom', 4)],
+    ['Its expected error', compound(i) && rows.formation_energy_per_atom[i] !== null ? per_atom(rows.expected_error_formation[i]) : null],
     ['Energy', unit('energy_per_atom', 'eV/atom', 5)],
     ['Above best of its formula', unit('energy_above_best', 'eV/atom', 4)],
     ['Volume', unit('volume_per_atom', 'Å³/atom', 3)],

@@ -18,17 +18,36 @@ function tile(value, text, accent) {
 
 function tiles() {
   const mine = of_method(state.method);
-  const judged = mine.filter((i) => rows.e_above_hull[i] !== null);
-  const compounds = judged.filter((i) => rows.elements[i].length > 1);
+  // Each crystal once, as the ranking has them.
+  const compounds = mine.filter((i) => rows.candidate[i] && rows.e_above_hull[i] !== null && compound(i));
   const made = [tile(count(data.counts.structures), 'structures read')];
   const method = method_of.get(state.method);
   made.push(tile(count(method?.ok), 'results of this method'));
-  made.push(tile(count(method?.failed), method?.unconverged ? `failed; ${count(method.unconverged)} not converged` : 'failed'));
-  if (compounds.length) {
-    made.push(tile(count(compounds.filter(stable).length), `of ${count(compounds.length)} compounds stable`, true));
-    made.push(tile(count(compounds.filter((i) => rows.e_above_hull[i] <= 0.05).length), 'within 50 meV/atom'));
-  }
+  made.push(tile(count(method?.failed), ['failed', ...set_aside(method)].join('; ')));
+  if (compounds.length) made.push(...judged(compounds));
   at('tiles').replaceChildren(...made);
+}
+
+function set_aside(method) {
+  const {suspect, excluded} = worth_of.get(state.method) ?? {};
+  const counts = [[method?.unconverged, 'not converged'], [suspect, 'suspect'], [excluded, 'excluded']];
+  return counts.filter(([number_of]) => number_of).map(([number_of, text]) => `${count(number_of)} ${text}`);
+}
+
+// What lies on the hull, of what, and how sure that is.
+function judged(compounds) {
+  const on = compounds.filter(stable);
+  const open = on.filter((i) => rows.verdict[i] === 'undecided').length;
+  const alone = (list) => new Set(list.map((i) => rows.chemical_system[i])).size;
+  const bare = compounds.filter((i) => rows.competition[i] === 'only the elements');
+  const {error} = worth_of.get(state.method) ?? {};
+  const close = open ? `; ${count(open)} of them undecided` : '';
+  return [
+    tile(count(on.length), `of ${count(compounds.length)} compounds on the hull of what is in this store${close}`, true),
+    error === null || error === undefined ? tile('unknown', 'expected error of energies above hull')
+      : tile(number(1000 * error, 0), 'meV/atom: expected error of energies above hull'),
+    tile(count(alone(bare)), `of ${many(alone(compounds), 'hull')} hold only the elements and one compound`),
+  ];
 }
 
 function ingest() {

@@ -91,11 +91,17 @@ function errors(x, y, unit) {
   const value = (text, small) => element('span', text, '', [element('small', ` ${small}`)]);
   facts(at('agree'), [
     ['structures', value(count(x.length), '')],
-    ['mean absolute difference', value(number(mean(apart.map(Math.abs))), unit)],
-    ['root mean square', value(number(Math.sqrt(mean(apart.map((d) => d * d)))), unit)],
-    ['mean of y − x', value(number(mean(apart)), unit)],
+    ['mean absolute difference', value(...in_thousandths(mean(apart.map(Math.abs)), unit))],
+    ['root mean square', value(...in_thousandths(Math.sqrt(mean(apart.map((d) => d * d))), unit))],
+    ['mean of y − x', value(...in_thousandths(mean(apart), unit))],
     ['Spearman', value(number(pearson(ranks(x), ranks(y)), 3), '')],
   ]);
+}
+
+// Three digits of an energy in meV, however small; of other quantities as they are.
+function in_thousandths(value, unit) {
+  const [scale, name] = unit.startsWith('eV') ? [1000, `m${unit}`] : [1, unit];
+  return [Number((scale * value).toPrecision(3)).toString().replace('-', '−'), name];
 }
 
 function ranks(values) {

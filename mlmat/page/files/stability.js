@@ -17,7 +17,26 @@ function verdict({phases, missing}, here, waits) {
   if (missing.length) return `No hull: ${missing.join(', ')} ${missing.length > 1 ? 'have' : 'has'} no energy by this method.`;
   if (waits) return `No hull: ${waits}.`;
   const cut = here.length < phases ? ` The report holds ${count(here.length)} of them, the most stable.` : '';
-  return `${count(phases)} phases compete, ${count(here.filter(stable).length)} are stable.${cut}`;
+  const compounds = new Set(here.filter((i) => compound(i) && rows.e_above_hull[i] !== null).map((i) => rows.formula[i])).size;
+  const held = compounds === 1 ? ' The hull holds only the elements and one compound.' : '';
+  const sure = ` Expected error: ${per_atom(widest(here))}${widest(here) === null ? '' : ' (grey)'}.`;
+  return `${count(phases)} phases compete, ${count(here.filter(stable).length)} are on the hull of what is in this store.${held}${sure}${cut}`;
+}
+
+// The largest expected error of the compounds, in eV/atom; null where none is known.
+function widest(indices) {
+  const errors = indices.filter((i) => compound(i) && rows.expected_error[i] !== null).map((i) => rows.expected_error[i]);
+  return errors.length ? Math.max(...errors) : null;
+}
+
+// A grey band around corners of a line: the expected error on both sides, nothing at the elements, which are 0 by
+// definition.
+function band(corners, error) {
+  if (error === null) return [];
+  const side = (sign) => corners.map(({x, y}, k) => ({x, y: y + (k > 0 && k < corners.length - 1 ? sign * error : 0)}));
+  const around = [...side(1), ...side(-1).reverse()];
+  return [{type: 'scatter', mode: 'lines', name: 'expected error', x: around.map(({x}) => x), y: around.map(({y}) => y), hoverinfo: 'skip',
+    line: {width: 0}, fill: 'toself', fillcolor: `${color('faint')}55`}];
 }
 
 function hull(system, indices) {
@@ -45,7 +64,7 @@ function binary(indices) {
   // What lies far above is outside at first: a double click or dragging shows it.
   const top = Math.min(Math.max(0.05, ...indices.map((i) => point(i).y)), Math.max(0.25, -0.6 * lowest));
   const line = {type: 'scatter', mode: 'lines', x: corners.map(({x}) => x), y: corners.map(({y}) => y), hoverinfo: 'skip', line: {color: color('stable'), width: 2.2}, fill: 'tozeroy', fillcolor: `${color('stable')}14`};
-  const traces = [line, points(indices, (i) => point(i).x, (i) => point(i).y), ...ringed(indices, point)];
+  const traces = [line, ...band(corners, widest(indices)), points(indices, (i) => point(i).x, (i) => point(i).y), ...ringed(indices, point)];
   draw('hull', traces, {
     xaxis: axis(`fraction of ${symbol}`, {range: [-0.06, 1.06], tickvals: [0, 0.2, 0.4, 0.6, 0.8, 1]}),
     yaxis: axis('formation energy (eV/atom)', {range: [lowest - 0.14 * (top - lowest), top + 0.09 * (top - lowest)], zeroline: true, zerolinecolor: color('faint')}),
@@ -91,9 +110,12 @@ function above(system, indices) {
   if (!indices.length) return nothing('above', 'No energy above a hull is known.');
   const symbol = at('axis').value;
   const point = (i) => ({x: fraction(i, symbol), y: rows.e_above_hull[i]});
-  const traces = [points(indices, (i) => point(i).x, (i) => point(i).y), ...ringed(indices, point)];
+  const error = widest(indices);
+  const grey = error === null ? [] : [{type: 'scatter', mode: 'lines', name: 'expected error', x: [-0.06, 1.06, 1.06, -0.06], y: [0, 0, error, error],
+    hoverinfo: 'skip', line: {width: 0}, fill: 'toself', fillcolor: `${color('faint')}55`}];
+  const traces = [...grey, points(indices, (i) => point(i).x, (i) => point(i).y), ...ringed(indices, point)];
   const energies = indices.map((i) => rows.e_above_hull[i]).sort((a, b) => a - b);
-  const high = Math.max(0.1, energies[Math.floor(0.97 * (energies.length - 1))]);
+  const high = Math.max(0.1, 1.15 * (error ?? 0), energies[Math.floor(0.97 * (energies.length - 1))]);
   draw('above', traces, {
     xaxis: axis(`fraction of ${symbol}`, {range: [-0.06, 1.06], tickvals: [0, 0.2, 0.4, 0.6, 0.8, 1]}),
     yaxis: axis('energy above hull (eV/atom)', {range: [-0.05 * high, high * 1.06], zeroline: true, zerolinecolor: color('stable'), zerolinewidth: 2}),
@@ -107,7 +129,7 @@ function legend() {
     return element('span', null, '', [mark, text]);
   };
   const ramp = element('span', null, '', [element('i', null, 'ramp'), `0 to ${TOP} eV/atom above the hull; more is as dark`]);
-  at('key').replaceChildren(dot('stable', 'stable'), ramp);
+  at('key').replaceChildren(dot('stable', 'on the hull'), ramp, dot('faint', 'expected error: undecided'));
 }
 
 function listen_to_stability() {

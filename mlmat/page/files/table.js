@@ -7,6 +7,8 @@ const COLUMNS = [
   {name: 'formula', head: 'Formula', cell: (i) => element('td', formula(i), 'formula')},
   {name: 'space_group', head: 'Space group', cell: (i) => element_or_dash(i, 'space_group', group(i))},
   {name: 'e_above_hull', head: 'Above hull', unit: 'eV/atom', numeric: true, meter: true, cell: above_cell},
+  {name: 'verdict', head: 'Verdict', cell: (i) => titled(rows.verdict[i] ?? '–', 'verdict', expected_text(i))},
+  {name: 'competing_phases', head: 'Competing', numeric: true, cell: competing_cell},
   {name: 'formation_energy_per_atom', head: 'Formation energy', unit: 'eV/atom', numeric: true, cell: numeric('formation_energy_per_atom')},
   {name: 'energy_above_best', head: 'Above best of formula', unit: 'eV/atom', numeric: true, cell: numeric('energy_above_best')},
   {name: 'energy_per_atom', head: 'Energy', unit: 'eV/atom', numeric: true, cell: numeric('energy_per_atom')},
@@ -33,9 +35,19 @@ const ABSENT = {
 };
 const absent = (i, name) => rows.reason[i] ?? (rows.shown_id[i] !== null && name === 'space_group' ? 'not determined' : ABSENT[name]) ?? 'not known';
 
-function titled(text, style = 'long') {
+function titled(text, style = 'long', title_of = text) {
   const made = element('td', text, style);
-  made.title = text;
+  made.title = title_of;
+  return made;
+}
+
+const expected_text = (i) => `expected error of the energy above hull: ${per_atom(rows.expected_error[i])}`;
+
+// How many phases make the hull; on hovering, what they are.
+function competing_cell(i) {
+  const made = element_or_dash(i, 'competing_phases', rows.e_above_hull[i] === null ? '' : count(rows.competing_phases[i]), 'number');
+  if (rows.e_above_hull[i] !== null) made.title = rows.competition[i] ?? 'an element';
+  if (rows.competition[i] === 'only the elements') made.append(element('small', ' only elements'));
   return made;
 }
 
@@ -52,7 +64,7 @@ function above_cell(i) {
   const meter = element('span', null, stable(i) ? 'meter dot' : 'meter', [element('i')]);
   meter.firstChild.style.width = stable(i) ? '' : `${Math.max(4, Math.min(1, above / TOP) * 100)}%`;
   meter.firstChild.style.background = shade(above);
-  return element('td', stable(i) ? 'stable' : number(above), `number${stable(i) ? ' on-hull' : ''}`, [meter]);
+  return element('td', stable(i) ? '0' : number(above), `number${stable(i) ? ' on-hull' : ''}`, [meter]);
 }
 
 // Shares of the atoms in a formula in any order, with brackets of one level; null for other words.
@@ -157,8 +169,10 @@ function table() {
 function summary(found) {
   const cut = data.counts.results > size ? ` The report holds ${count(size)} of ${count(data.counts.results)} results of the store, the most stable first.` : '';
   const hulls = found.filter((i) => rows.e_above_hull[i] !== null);
-  const more = hulls.length ? `, ${count(hulls.filter(stable).length)} on the hull` : '';
-  return `${many(found.length, 'result')}${more}.${cut}`;
+  const on = hulls.filter(stable);
+  const more = hulls.length ? `, on the hull ${many(on.filter(compound).length, 'compound')} and ${many(on.filter((i) => !compound(i)).length, 'element')}` : '';
+  const scheme = `Energy scheme: ${worth_of.get(state.method)?.scheme ?? 'unknown'}.`;
+  return `${many(found.length, 'result')}${more}. ${scheme}${cut}`;
 }
 
 function line(i, columns) {
