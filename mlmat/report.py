@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from mlmat import recipe
+from mlmat import measured, recipe
 from mlmat.output import shown
 from mlmat.progress import Remaining
 from mlmat.schemes import MP2020, MP_RAW
 from mlmat.watch import runs_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from mlmat.ingest import Report
@@ -302,6 +302,10 @@ def runner_lines(available: list[tuple[str, str]]) -> Iterator[str]:
             yield f"  ({error})"
             continue
         yield from (f"  {line}" for line in (inspect.getdoc(found) or "").splitlines() if line)
+        with suppress(MlmatError, TypeError):  # without its package, or with settings that have to be given
+            known = found.prepare({})
+            if scheme := known.scheme or found.scheme:
+                yield f"  by default: scheme {shown(scheme)}; {_expected(known.model_sha256, known.expected_errors)}"
         for key, p in settings.items():
             yield f"  --set {key}=" + ("…" if p.default is p.empty else str(p.default))
 
@@ -316,4 +320,14 @@ def model_lines(models: list[Model]) -> Iterator[str]:
         )
         scheme = model.energies()["scheme"] or ("none" if model.kind == "untrained" else "unknown")
         about = ", ".join(part for part in (model.trained_on, model.licence) if part) or shown(model.source)
-        yield f"{model.name:22} {model.kind:11} {here:26}  scheme {shown(scheme)}; {about}"
+        sure = f"{_expected(model.sha256, model.expected_errors)}; " if model.path else ""
+        yield f"{model.name:22} {model.kind:11} {here:26}  scheme {shown(scheme)}; {sure}{about}"
+
+
+def _expected(sha256: str | None, given: Mapping[str, float]) -> str:
+    """The expected errors of a model for all compounds, as they were measured or given."""
+    known = {one.quantity: one.error for one in measured.errors(sha256) if one.kind == "all"} | dict(given)
+    if not known:
+        return "expected error unknown"
+    parts = (f"{1000 * error:.0f} meV/atom ({quantity})" for quantity, error in sorted(known.items()))
+    return f"expected error {', '.join(parts)}"
