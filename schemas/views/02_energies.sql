@@ -5,67 +5,49 @@ CREATE OR REPLACE VIEW energies AS
 WITH unfit AS (
     SELECT method_id, list({'element': element, 'reason': reason}) AS elements FROM unfit_element GROUP BY method_id
 ),
-known AS NOT MATERIALIZED (
-    SELECT
-        r.result_id,
-        r.structure_id,
-        r.external_id,
-        r.method_id,
-        r.energy,
-        r.correction,
-        r.converged,
-        r.suspect,
-        u.elements AS unfit,
-        -- Lists of few: a join would have to hold all results.
-        CASE
-            WHEN r.structure_id IN (SELECT structure_id FROM exclusion_reach WHERE structure_id IS NOT NULL)
-                THEN 'its structure is excluded (mlmat reduce excluded)'
-            WHEN r.result_id IN (SELECT result_id FROM exclusion_reach WHERE result_id IS NOT NULL)
-                THEN 'excluded (mlmat reduce excluded)'
-        END AS excluded
-    FROM current_result AS r
+-- Under which methods the results of a method count: its own, and those that correct it. Few rows: the results are
+-- joined to them once.
+counting AS (
+    SELECT m.method_id AS result_method_id, m.method_id, m.method, m.scheme, u.elements AS unfit, false AS derived
+    FROM method AS m
     LEFT JOIN unfit AS u USING (method_id)
-    WHERE r.status = 'ok' AND r.energy IS NOT NULL
+    UNION ALL
+    SELECT m.derived_from, m.method_id, m.method, m.scheme, u.elements, true
+    FROM method AS m
+    LEFT JOIN unfit AS u ON u.method_id = m.derived_from
+    WHERE m.derived_from IS NOT NULL
 )
 SELECT
-    k.result_id,
-    k.structure_id,
-    k.external_id,
-    k.method_id,
-    m.method,
-    m.scheme,
-    k.energy,
-    k.correction,
-    k.converged,
-    k.excluded,
-    k.suspect,
-    k.unfit,
-    CASE WHEN m.scheme = 'MP raw GGA/GGA+U' THEN
-        'needs correction: raw GGA and GGA+U energies (mlmat correct ' || k.method_id || ' --scheme MP2020)' END
-        AS uncorrected
-FROM known AS k
-JOIN method AS m USING (method_id)
-UNION ALL
-SELECT
-    k.result_id,
-    k.structure_id,
-    k.external_id,
+    r.result_id,
+    r.structure_id,
+    r.external_id,
     m.method_id,
     m.method,
     m.scheme,
-    k.energy + c.correction,
-    coalesce(k.correction, 0) + c.correction,
-    k.converged,
-    k.excluded,
-    k.suspect,
-    k.unfit,
+    CASE WHEN m.derived THEN r.energy + c.correction ELSE r.energy END AS energy,
+    CASE WHEN m.derived THEN coalesce(r.correction, 0) + c.correction ELSE r.correction END AS correction,
+    r.converged,
+    -- Lists of few: a join would have to hold all results.
     CASE
-        WHEN c.result_id IS NULL THEN 'not corrected yet: mlmat reduce hull corrects it, where it can write'
-        WHEN c.correction IS NULL THEN 'cannot be corrected: ' || coalesce(c.reason, 'for reasons unknown')
-    END
-FROM known AS k
-JOIN method AS m ON m.derived_from = k.method_id
-LEFT JOIN corrected AS c ON c.method_id = m.method_id AND c.result_id = k.result_id;
+        WHEN r.structure_id IN (SELECT structure_id FROM exclusion_reach WHERE structure_id IS NOT NULL)
+            THEN 'its structure is excluded (mlmat reduce excluded)'
+        WHEN r.result_id IN (SELECT result_id FROM exclusion_reach WHERE result_id IS NOT NULL)
+            THEN 'excluded (mlmat reduce excluded)'
+    END AS excluded,
+    r.suspect,
+    m.unfit,
+    CASE
+        WHEN m.scheme = 'MP raw GGA/GGA+U' THEN
+            'needs correction: raw GGA and GGA+U energies (mlmat correct ' || m.method_id || ' --scheme MP2020)'
+        WHEN m.derived AND c.result_id IS NULL THEN
+            'not corrected yet: mlmat reduce hull corrects it, where it can write'
+        WHEN m.derived AND c.correction IS NULL THEN
+            'cannot be corrected: ' || coalesce(c.reason, 'for reasons unknown')
+    END AS uncorrected
+FROM current_result AS r
+JOIN counting AS m ON m.result_method_id = r.method_id
+LEFT JOIN corrected AS c ON c.method_id = m.method_id AND c.result_id = r.result_id
+WHERE r.status = 'ok' AND r.energy IS NOT NULL;
 COMMENT ON VIEW energies IS 'Energies of current ok results, as they are and as derived methods correct them';
 COMMENT ON COLUMN energies.method_id IS 'The method, or the derived method';
 COMMENT ON COLUMN energies.method IS 'Its name';

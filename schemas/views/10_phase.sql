@@ -2,22 +2,21 @@
 -- names its composition itself is taken at its word; else the composition is that of the structure. A mixture of methods,
 -- where somebody asked for one, is a method here with the results of all of them.
 CREATE OR REPLACE VIEW phase AS
-WITH valued AS NOT MATERIALIZED (
-    SELECT v.*, v.method_id AS energy_method_id, v.method AS energy_method, 0 AS place
-    FROM energies AS v
+WITH asked AS (
+    SELECT method_id AS energy_method_id, method_id, method, NULL AS mixed_scheme, 0 AS place FROM method
     UNION ALL
+    SELECT member_id, method_id, method, CASE WHEN different_schemes THEN 'different schemes' END, place FROM mixture
+),
+valued AS NOT MATERIALIZED (
     SELECT
-        v.* REPLACE (
-            x.method_id AS method_id,
-            x.method AS method,
-            CASE WHEN x.different_schemes THEN 'different schemes' ELSE v.scheme END AS scheme
-        ),
-        v.method_id,
-        v.method,
+        v.* REPLACE (x.method_id AS method_id, x.method AS method, coalesce(x.mixed_scheme, v.scheme) AS scheme),
+        v.method_id AS energy_method_id,
+        v.method AS energy_method,
         x.place
     FROM energies AS v
-    JOIN mixture AS x ON x.member_id = v.method_id
+    JOIN asked AS x ON x.energy_method_id = v.method_id
 ),
+floor AS MATERIALIZED (FROM reference_floor),
 -- In two parts, with plain columns in both: a filter on them then reaches the tables.
 composed AS NOT MATERIALIZED (
     SELECT
@@ -60,7 +59,7 @@ doubted AS NOT MATERIALIZED (
             ) AS suspect
         )
     FROM composed AS c
-    LEFT JOIN reference_floor AS f ON f.method_id = c.energy_method_id AND f.element = c.chemical_system
+    LEFT JOIN floor AS f ON f.method_id = c.energy_method_id AND f.element = c.chemical_system
 ),
 judged AS NOT MATERIALIZED (
     SELECT
