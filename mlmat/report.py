@@ -180,6 +180,11 @@ def status_lines(status: dict[str, Any]) -> Iterator[str]:
         what = f"{row['structures']:,} x {shown(row['error_class'])} by {shown(row['method'])}"
         eg = "for instance " if row["messages"] > 1 else ""
         yield f"failures    {what}: {eg}{shown(row['example'])}"
+    for row in status["suspects"]:
+        eg = "for instance " if row["reasons"] > 1 else ""
+        yield f"suspect     {row['structures']:,} by {shown(row['method'])}: {eg}{shown(row['example'])}"
+    if status["suspects"]:
+        yield "            they compete in no hull and no ranking: mlmat reduce suspects"
     yield from beside_lines(status)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from mlmat import electrons
 from mlmat.formula import anonymous_formula, pretty, reduced_formula
+from mlmat.plausible import implausible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -189,6 +190,7 @@ def to_row(atoms: Atoms) -> dict[str, Any]:
         "cartesian_site_positions": atoms.positions.tolist(),
         "atomic_numbers": atoms.numbers.tolist(),
         "dimension_types": [int(p) for p in atoms.pbc],
+        "implausible": implausible(atoms.numbers, atoms.positions, atoms.cell.array, atoms.pbc),
         "initial_magnetic_moments": _optional(_given(atoms, MOMENTS)),
         "initial_charges": _optional(_given(atoms, CHARGES)),
         "charge": charge,

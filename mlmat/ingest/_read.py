@@ -144,14 +144,15 @@ def row_of(
     pairs = scalars(pairs, problems)
     of_block, of_it = apart(block.key_values)
     structure = _structure(block, pairs | of_block, problems)
+    outcome, reason = _outcome(block, structure)
     if len(block.text) > MAX_CONTENT:
         problems.append(f"the text of the block is not kept: {len(block.text):,} characters")
     return {
         **about,
         "block": clean(block.name),
         "block_index": block.index,
-        "outcome": block.outcome,
-        "reason": clean(block.reason) if block.reason else None,
+        "outcome": outcome,
+        "reason": clean(reason) if reason else None,
         "warnings": [clean(warning) for warning in (*block.warnings, *problems)],
         "structure_id": structure["structure_id"] if structure else None,
         "chemical_formula": block.formula,
@@ -174,6 +175,13 @@ def _structure(block: Block, pairs: Mapping[str, Any], problems: list[str]) -> d
         return None
     electrons.put(block.atoms.info, electrons.state_of(pairs, problems))
     return to_row(block.atoms)
+
+
+def _outcome(block: Block, structure: Mapping[str, Any] | None) -> tuple[str, str | None]:
+    """What becomes of a block, and why: what could be stored is flagged where no real crystal looks like it."""
+    if block.outcome == "stored" and structure and structure["implausible"]:
+        return "flagged", structure["implausible"]
+    return block.outcome, block.reason
 
 
 def _pairs(values: Mapping[str, Any]) -> list[tuple[str, str]] | None:

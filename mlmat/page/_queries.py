@@ -81,6 +81,10 @@ TABLES = {
         SELECT method_id, error_class, count(*) AS structures, min(error_message) AS example
         FROM failures GROUP BY method_id, error_class ORDER BY structures DESC, error_class LIMIT 100
     """,
+    "suspects": """
+        SELECT method_id, formula, suspect, coalesce(external_id, path) AS example
+        FROM suspects ORDER BY method_id, suspect, formula, result_id LIMIT 2000
+    """,
     "runs": """
         SELECT run_id::VARCHAR AS run_id, command, arguments, started_at, ended_at, outcome, user_name, host,
             mlmat_version, python_version, platform,

@@ -223,7 +223,8 @@ def to_structure(columns: Mapping[str, Any]) -> tuple[dict[str, Any], str | None
         if columns[name] is not None:
             put(shaped(name, columns[name], len(numbers)))
     electrons.put(atoms.info, electrons.state_of(dict(columns.get("key_values") or ())))
-    return to_row(atoms), _suspect(atoms)
+    row = to_row(atoms)
+    return row, _suspect(atoms) or row["implausible"]
 
 
 def _suspect(atoms: Any) -> str | None:

@@ -8,6 +8,7 @@ from mlmat.store._columns import quoted, runner_tables, types
 from mlmat.store._connection import rows
 from mlmat.store._formulas import fill
 from mlmat.store._structures import geometry
+from mlmat.store._suspects import judge_all
 
 if TYPE_CHECKING:
     import duckdb
@@ -18,11 +19,40 @@ _INTEGERS = ("INTEGER", "BIGINT", "SMALLINT", "TINYINT")
 
 
 def complete(con: duckdb.DuckDBPyConnection) -> None:
-    """Formulas as people write them; steps and displacements (Å) of relaxations."""
+    """Formulas as people write them; steps and displacements (Å) of relaxations; what is implausible and suspect."""
     fill(con, "structure")
     fill(con, "entry")
     _fill_steps(con)
     _fill_displacements(con)
+    _fill_implausible(con)
+    judge_all(con)
+
+
+def _fill_implausible(con: duckdb.DuckDBPyConnection) -> None:
+    """Only results ask for it, and those of them that have a structure."""
+    query = """
+        SELECT structure_id FROM structure SEMI JOIN (
+            SELECT structure_id FROM result WHERE status = 'ok' UNION SELECT structure_id FROM produced
+        ) USING (structure_id) WHERE nsites <= 10000
+    """
+    ids = [structure_id for (structure_id,) in rows(con, query)]
+    for start in range(0, len(ids), CHUNK):
+        _judge_some(con, ids[start : start + CHUNK])
+
+
+def _judge_some(con: duckdb.DuckDBPyConnection, ids: list[str]) -> None:
+    import pyarrow as pa
+
+    from mlmat.plausible import implausible
+    from mlmat.structure import from_table
+
+    found = [implausible(a.numbers, a.positions, a.cell.array, a.pbc) for a in from_table(geometry(con, ids))]
+    wrong = [(key, why) for key, why in zip(ids, found, strict=True) if why]
+    if wrong:
+        con.register("wrong", pa.table({"structure_id": [key for key, _ in wrong], "why": [why for _, why in wrong]}))
+        con.execute("UPDATE structure SET implausible = w.why FROM wrong AS w "
+                    "WHERE structure.structure_id = w.structure_id")  # fmt: skip
+        con.unregister("wrong")
 
 
 def _fill_steps(con: duckdb.DuckDBPyConnection) -> None:

@@ -27,6 +27,7 @@ from mlmat.store._repeated import note_repeated
 from mlmat.store._schema import views
 from mlmat.store._structures import add_structures, condition, outcomes
 from mlmat.store._superseded import mark_late
+from mlmat.store._suspects import judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -195,8 +196,11 @@ def _merge(con: duckdb.DuckDBPyConnection, frames: Iterable[bytes], described: d
     differ = alignments(con, relaxed_rows(made, known)) if known else {}
     for table in _joined(parts.pop("produced", [])):
         _add_fresh(con, "produced", table, "result_id, role")
-    for name, tables in parts.items():
-        _merge_values(con, name.removeprefix("values:"), [aligned(table, differ) for table in tables], described)
+    declared = {
+        runner: _merge_values(con, runner, [aligned(table, differ) for table in tables], described)
+        for runner, tables in ((name.removeprefix("values:"), tables) for name, tables in parts.items())
+    }
+    judge(con, "fresh_result", declared)
     return fresh
 
 
@@ -251,7 +255,8 @@ def _add_fresh(con: duckdb.DuckDBPyConnection, table: str, new: pa.Table, key: s
 
 def _merge_values(
     con: duckdb.DuckDBPyConnection, runner: str, tables: list[pa.Table], described: dict[str, Mapping[str, str]]
-) -> None:
+) -> dict[str, str]:
+    """Add the values of new results; what the runner declares of its columns."""
     declared: dict[str, str] = {}
     for table in tables:
         declared |= json.loads((table.schema.metadata or {}).get(b"mlmat.columns", b"{}"))
@@ -259,6 +264,7 @@ def _merge_values(
     name = fit_table(con, runner, [kinds for part in parts for kinds in _kinds(con, part)], declared, described)
     for part in parts:
         _add_fresh(con, name, part, "result_id")
+    return declared
 
 
 def _kinds(con: duckdb.DuckDBPyConnection, table: pa.Table) -> Iterable[tuple[str, str]]:
@@ -297,6 +303,16 @@ def status_tables(con: duckdb.DuckDBPyConnection) -> dict[str, list[dict[str, An
             ORDER BY m.created_at
         """,
         "excluded": "SELECT count(structure_id) AS structures, count(result_id) AS results FROM exclusion_reach",
+        # Energies of formation, which all phases together make, are left to the reduction: this is asked often.
+        "suspects": """
+            SELECT method, count(*) AS structures, min(suspect) AS example, count(DISTINCT suspect) AS reasons
+            FROM (
+                SELECT method_id, result_id, suspect FROM current_result WHERE suspect IS NOT NULL
+                UNION
+                SELECT method_id, result_id, suspect FROM phase
+                WHERE chemical_system NOT LIKE '%-%' AND suspect IS NOT NULL AND energy_method = method
+            ) JOIN method USING (method_id) GROUP BY method ORDER BY structures DESC
+        """,
         "failures": "SELECT method, error_class, count(*) AS structures, min(error_message) AS example, "
         "count(DISTINCT error_message) AS messages FROM failures GROUP BY method, error_class ORDER BY structures DESC",
     }

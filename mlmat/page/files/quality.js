@@ -155,4 +155,15 @@ function quality() {
   at('failures').replaceChildren(lines.length
     ? simple_table(['Error', 'Structures', 'For instance'], lines.map((line) => line.slice(1)), [1])
     : element('p', unfailing(known('fmax').length), 'note'));
+  suspects();
+}
+
+// Results that are not believed, and why.
+function suspects() {
+  const {method_id, formula, suspect, example} = data.suspects;
+  const lines = method_id.map((id, k) => [formula[k], suspect[k], example[k]]).filter((_, k) => method_id[k] === state.method);
+  at('suspects').replaceChildren(...(lines.length
+    ? [element('p', 'Suspect: their numbers are not believed, and they compete in no hull and no ranking.', 'note'),
+      simple_table(['Formula', 'Why', 'For instance'], lines)]
+    : []));
 }
