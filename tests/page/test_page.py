@@ -255,6 +255,14 @@ def test_page_of_many_structures_is_small(filled: Store, monkeypatch: pytest.Mon
     assert len(_document.page(contents)) < 15e6
 
 
+def expect(store: Store, error: float) -> None:
+    """Give every method an expected error above the hull, in eV/atom."""
+    with store._writing() as con:
+        con.execute(
+            "INSERT INTO expected_error SELECT method_id, 'e_above_hull', 'all', ?, NULL, 'given' FROM method", [error]
+        )
+
+
 def test_the_page_says_what_stable_means_and_how_sure_it_is(
     filled: Store, tmp_path: Path, chromium: browser.Browser
 ) -> None:
@@ -264,9 +272,7 @@ def test_the_page_says_what_stable_means_and_how_sure_it_is(
     seen = {}
     for error in (None, 0.2):
         if error is not None:
-            known.execute(
-                "INSERT INTO expected_error SELECT method_id, 'e_above_hull', 'all', 0.2, NULL, 'given' FROM method"
-            )
+            expect(known, 0.2)
         write(known, tmp_path / "r.html", title="sure")
         chromium.open(tmp_path / "r.html", "#light")
         seen[error] = chromium.ask(tiles)
@@ -298,7 +304,7 @@ def test_figure_of_a_binary_hull_has_a_band_of_the_expected_error(filled: Store,
 
     known = Store(shutil.copy(filled.path, tmp_path / "known.duckdb"))
     figure.write(known, tmp_path / "without.svg", "Li-O")
-    known.execute("INSERT INTO expected_error SELECT method_id, 'e_above_hull', 'all', 0.2, NULL, 'given' FROM method")
+    expect(known, 0.2)
     figure.write(known, tmp_path / "with.svg", "Li-O")
     without, banded = ((tmp_path / name).read_text() for name in ("without.svg", "with.svg"))
     assert "FillBetween" in banded
