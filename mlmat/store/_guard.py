@@ -59,10 +59,17 @@ _YOURS = "tables and views of your own can be written, under other names"
 def one_answer(con: duckdb.DuckDBPyConnection, text: str) -> list[duckdb.Statement]:
     """The statements of a text. Raises QueryError where several of them have an answer: only one can be given."""
     statements = list(con.extract_statements(text))
-    asked = sum(statement.type.name == "SELECT" for statement in statements)
+    asked = sum(_kind(statement) == "SELECT" for statement in statements)
     if asked > 1:
         raise QueryError(f"the text holds {asked} queries, and one answer can be given: ask them one at a time")
     return statements
+
+
+def _kind(statement: duckdb.Statement) -> str:
+    try:
+        return str(statement.type.name)
+    except ValueError:  # a kind that DuckDB's Python does not know (UPDATE EXTENSIONS)
+        return ""
 
 
 def run(con: duckdb.DuckDBPyConnection, text: str, take: Callable[[Any], T]) -> T:
@@ -71,9 +78,9 @@ def run(con: duckdb.DuckDBPyConnection, text: str, take: Callable[[Any], T]) -> 
     Raises QueryError where it did, or tried to; the transaction cannot go on then.
     """
     statements = one_answer(con, text)
-    if any(statement.type.name == "TRANSACTION" for statement in statements):
+    if any(_kind(statement) == "TRANSACTION" for statement in statements):
         raise QueryError("the text is one transaction as it is: leave out BEGIN, COMMIT and ROLLBACK")
-    if all(statement.type.name == "SELECT" for statement in statements) and not _WRITES.search(text):
+    if all(_kind(statement) == "SELECT" for statement in statements) and not _WRITES.search(text):
         return take(con.execute(text) if statements else None)
     home = str(rows(con, "SELECT current_database()")[0][0])
     runners = runner_tables(con)
@@ -94,7 +101,7 @@ def _watched(
     take: Callable[[Any], T],
     catalog: Callable[[], set[tuple[str, ...]]],
 ) -> T:
-    before = set() if all(statement.type.name in _PLAIN for statement in statements) else catalog()
+    before = set() if all(_kind(statement) in _PLAIN for statement in statements) else catalog()
     for statement in statements[:-1]:
         _attempt(con, statement)
         _compare(statement, before, catalog)
@@ -121,7 +128,7 @@ def _attempt(con: duckdb.DuckDBPyConnection, statement: duckdb.Statement) -> Any
 def _compare(
     statement: duckdb.Statement, before: set[tuple[str, ...]], catalog: Callable[[], set[tuple[str, ...]]]
 ) -> None:
-    if statement.type.name not in _PLAIN and (changed := before ^ catalog()):
+    if _kind(statement) not in _PLAIN and (changed := before ^ catalog()):
         name, kind, *_ = min(changed, key=lambda row: (row[1] == "column of", row))
         raise QueryError(_refused(name, kind))
 

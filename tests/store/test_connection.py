@@ -167,7 +167,7 @@ def test_threads_of_a_process_take_turns(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert errors == []
-    assert len(store.sql("FROM mlmat_schema WHERE version = 0")) == 20
+    assert len(store.sql("FROM note")) == 20
 
 
 @pytest.mark.parametrize("folder", ["plain", "blocks with a lock", "café ☃"])
