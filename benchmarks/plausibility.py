@@ -115,7 +115,7 @@ def hulls(folders: list[Path], count: int) -> None:
     pool = [atoms for folder in folders for _, atoms in crystals(folder, 40)]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        store = mlmat.open(folder / "store.duckdb")
+        store = mlmat.open(folder / "store.duckdb", create=True)
         for i, atoms in enumerate(pool):
             write(folder / f"sound-{i}.vasp", atoms, format="vasp", sort=True)
         store.ingest(sorted(folder.glob("sound-*.vasp")))
