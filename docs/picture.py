@@ -17,8 +17,8 @@ from mlmat.output import as_table
 from mlmat.store import open_store
 
 QUERY = """
-SELECT formula, rank, space_group, nsites, energy_per_atom, energy_above_best, volume_per_atom
-FROM ranking WHERE formula IN (SELECT formula FROM ranking WHERE rank = 2) ORDER BY formula, rank
+SELECT formula, space_group, e_above_hull, expected_error, verdict, competition
+FROM candidates WHERE nelements > 1 AND competitors > 0 ORDER BY e_above_hull DESC, formula LIMIT 12
 """
 
 
@@ -27,10 +27,10 @@ def main(db: str) -> None:
     console = Console(record=True, width=96, file=io.StringIO())
     table = as_table(open_store(db).arrow(QUERY)).rstrip()
     head, *rows = table.splitlines()
-    console.print(Text("$ mlmat ingest crystals/ && mlmat screen --runner mace && mlmat reduce ranking", "bold"))
+    console.print(Text("$ mlmat ingest crystals/ && mlmat screen --runner mace && mlmat reduce candidates", "bold"))
     console.print(Text(head, "bold cyan"))
     for row in rows:
-        console.print(Text(row, "green" if row.split()[1] == "1" else ""))
+        console.print(Text(row, "green" if "on the hull" in row else ""))
     target = Path(__file__).parent / "img" / "demo.svg"
     target.parent.mkdir(exist_ok=True)
     console.save_svg(str(target), title="mlmat")
