@@ -18,7 +18,16 @@ BROUGHT_ALONG = {"e3nn", "matscipy", "scipy"}
 HEAVY = {"torch", "mace", "e3nn", "parsl", "pandas", "pymatgen", "ase", "spglib", "gemmi", "pyarrow", "duckdb"}
 HEAVY |= {"matplotlib"}
 #: Imported only by workers, which need torch anyway.
-WORKERS_ONLY = {"_potential.py", "_graph.py", "_relax.py", "_cell.py", "_mace.py", "_mace_blocks.py", "_chgnet.py"}
+WORKERS_ONLY = {
+    "_potential.py",
+    "_graph.py",
+    "_box.py",
+    "_relax.py",
+    "_cell.py",
+    "_mace.py",
+    "_mace_blocks.py",
+    "_chgnet.py",
+}
 #: Classes of parsl's with our own ways, imported by the configuration that needs them.
 PROVIDERS = {"_blocks.py"}
 #: The ase.db face, imported when somebody asks for it.

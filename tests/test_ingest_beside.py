@@ -39,7 +39,9 @@ def computed(symbol: str, energy: float, calculator: str = "gpaw", **results: ob
 def old(tmp_path: Path) -> Path:
     """An ase.db: two rows of one crystal, one by another calculator, one without results."""
     db = connect(tmp_path / "old.db")
-    db.write(computed("Cu", -3.5, forces=[[0.0, 0.0, 0.25]], stress=[1, 2, 3, 4, 5, 6]), gap=0.0, project="a")
+    db.write(
+        computed("Cu", -3.5, forces=[[0.0, 0.0, 0.25]], stress=[0.1, 0.2, 0.3, 0.4, 0.5, 0.6]), gap=0.0, project="a"
+    )
     db.write(computed("Cu", -3.25, free_energy=-3.3, magmoms=[0.5]), gap=0.25, good=True)
     db.write(computed("Ag", -2.5, "vasp"), gap=2.5, project="b")
     db.write(bulk("Al"), gap=3.5)
@@ -62,7 +64,8 @@ def test_results_in_an_ase_db_are_results_of_a_method_named_after_it(old: Path, 
     arrays = store.arrow(
         "SELECT forces, stress, magmoms, free_energy FROM result_imported ORDER BY result_id"
     ).to_pylist()
-    assert arrays[0] == {"forces": [[0, 0, 0.25]], "stress": [1, 2, 3, 4, 5, 6], "magmoms": None, "free_energy": None}
+    stress = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
+    assert arrays[0] == {"forces": [[0, 0, 0.25]], "stress": stress, "magmoms": None, "free_energy": None}
     assert arrays[1] == {"forces": None, "stress": None, "magmoms": [0.5], "free_energy": -3.3}
     for name, _, comment in store.columns("result_imported"):
         assert comment, name

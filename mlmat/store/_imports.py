@@ -12,7 +12,6 @@ from mlmat.store._repeated import note_repeated
 from mlmat.store._results import add_row
 from mlmat.store._schemes import describe, scheme_of
 from mlmat.store._structures import add_structures
-from mlmat.store._suspects import judge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -165,7 +164,6 @@ def _write_results(con: duckdb.DuckDBPyConnection) -> None:
     )
     note_repeated(con, "new_results")
     insert(con, "result", "new_results")
-    judge(con, "new_results", {})
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE new_entries AS SELECT result_id, {', '.join(_ENTRY)} "
         "FROM judged_import WHERE is_new ORDER BY nr"

@@ -32,15 +32,3 @@ def note_repeated(con: duckdb.DuckDBPyConnection, new: str) -> None:
         ANTI JOIN repeated USING (method_id, item)
         """
     )
-
-
-def find_repeated(con: duckdb.DuckDBPyConnection) -> None:
-    """List them anew, after somebody may have changed results by hand."""
-    con.execute("DELETE FROM repeated")
-    con.execute(
-        """
-        INSERT INTO repeated
-        SELECT method_id, coalesce(structure_id, external_id) AS item FROM result
-        WHERE item IS NOT NULL GROUP BY ALL HAVING count(*) > 1
-        """
-    )

@@ -40,7 +40,8 @@ _GEOMETRY = f"""
     JOIN structure AS s USING (structure_id)
     LEFT JOIN (SELECT result_id, structure_id FROM produced WHERE role = 'relaxed') AS p USING (result_id)
     LEFT JOIN structure AS q ON q.structure_id = p.structure_id
-    WHERE r.status = 'ok' AND why IS NOT NULL
+    -- Entries that were imported say their composition and energy themselves: their structure made neither.
+    WHERE r.status = 'ok' AND why IS NOT NULL AND r.result_id NOT IN (SELECT result_id FROM entry)
 """
 
 

@@ -22,14 +22,14 @@ def bench(empty_store_file: Path, tmp_path: Path) -> Workbench:
     db = tmp_path / "store.duckdb"
     db.write_bytes(empty_store_file.read_bytes())
     bench = mlmat.open(db)
-    atoms = {"na": bulk("Na"), "cl": bulk("Cl", "fcc", a=5.0), "good": salt(), "bad": salt(3.0)}
+    atoms = {"na": bulk("Na"), "cl": bulk("Cl", "fcc", a=5.0), "good": salt(), "bad": salt(4.8)}
     rows = {name: block(f"/data/{name}.cif", one) for name, one in atoms.items()}
     add(bench, *rows.values())
     method(bench, "m")
     method(bench, "n")
     energies = {"na": -1.0, "cl": -1.5, "good": -6.0, "bad": -9.0}
     found = {name: result(row["structure_id"], "m", energy=energies[name]) for name, row in rows.items()}
-    record(bench, *found.values(), produced=[(found["bad"], salt(2.9))])
+    record(bench, *found.values(), produced=[(found["bad"], salt(4.7))])
     [relaxed] = bench.sql("SELECT structure_id FROM produced")["structure_id"]
     record(bench, result(relaxed, "n", energy=-51.0), result(rows["good"]["structure_id"], "n", energy=-6.1))
     return bench
@@ -127,7 +127,7 @@ def test_what_a_runner_made_of_something_that_counts_stays(bench: Workbench) -> 
     other = salt(3.3)
     add(bench, block("/data/other.cif", other))
     its = result(ids(bench)["other"], "m", energy=-40.0)
-    record(bench, its, produced=[(its, salt(2.9))])
+    record(bench, its, produced=[(its, salt(4.7))])
     bench.exclude(ids(bench)["bad"], why="nonsense")
     assert relaxed not in set(bench.reduce("excluded")["structure_id"])
     bench.exclude(ids(bench)["other"], why="nonsense")

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from hand_made import add, block, by_hand, crystal, merge, method, packed, record, result, salt, sha, stored
+from hand_made import add, block, crystal, merge, method, packed, record, result, salt, sha, stored
 
 from mlmat.store import Store
 
@@ -90,18 +90,6 @@ def test_current_results_are_those_that_a_comparison_of_all_finds(store: Store) 
                         for i, m, k in some))  # fmt: skip
         assert agrees(store)
     assert len(store.sql("FROM repeated")) > 5
-
-
-def test_results_that_were_changed_by_hand_are_compared_anew(store: Store) -> None:
-    (a,) = stored(store, crystal())
-    method(store, "m")
-    record(store, result(a, energy=-1.0))
-    by_hand(store, "INSERT INTO result SELECT * REPLACE (uuid() AS result_id, 'failed' AS status) FROM result")
-    assert agrees(store)
-    assert store.sql("FROM current_result")["status"].tolist() == ["ok"]
-    by_hand(store, "DELETE FROM result WHERE status = 'ok'")
-    assert agrees(store)
-    assert len(store.sql("FROM repeated")) == 0
 
 
 def test_imported_results_without_a_structure_do_not_collapse(store: Store) -> None:
