@@ -115,4 +115,4 @@ class Lab(WrappedAtomsRunner):
 
 
 def test_a_runner_may_declare_its_scheme() -> None:
-    assert Plan("runner.test_schemes:Lab", {}).method["scheme"] == "PBE+U Dudarev 4 eV, PAW 54"
+    assert Plan("runner.test_schemes_of_models:Lab", {}).method["scheme"] == "PBE+U Dudarev 4 eV, PAW 54"

@@ -66,7 +66,7 @@ def test_what_is_excluded_is_in_no_hull_ranking_or_export(bench: Workbench, tmp_
     assert above(bench) == EVERY
     wish = {
         "structure": ([bad[:8]], {}),
-        "where": ([], {"where": "volume < 10 AND formula = 'ClNa'"}),
+        "where": ([], {"where": "volume < 30 AND formula = 'ClNa'"}),
         "result": ([its_result], {}),
         "results": ([], {"where": "energy = -9", "results": True}),
         "file": ([], {"sources": ["/data/bad.cif"]}),
