@@ -6,8 +6,8 @@ WITH reference AS (
     WHERE competes AND chemical_system NOT LIKE '%-%'
     QUALIFY row_number() OVER (PARTITION BY method_id, elements[1] ORDER BY energy_per_atom, result_id) = 1
 ),
--- Elements of which a method, or one of a mixture, has a crystal that ships with mlmat.
 floor AS MATERIALIZED (FROM reference_floor),
+-- Elements of which a method, or one of a mixture, has a crystal that ships with mlmat.
 shipped AS (
     SELECT method_id, element FROM floor
     UNION
