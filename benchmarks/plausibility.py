@@ -118,7 +118,7 @@ def hulls(folders: list[Path], count: int) -> None:
         store = mlmat.open(folder / "store.duckdb", create=True)
         for i, atoms in enumerate(pool):
             write(folder / f"sound-{i}.vasp", atoms, format="vasp", sort=True)
-        store.ingest(sorted(folder.glob("sound-*.vasp")))
+        store.ingest(*sorted(folder.glob("sound-*.vasp")))
         store.ingest(references=["elements"])
         store.screen("mace")
         query = "SELECT result_id::VARCHAR AS r, e_above_hull FROM hull WHERE e_above_hull IS NOT NULL"
@@ -131,7 +131,7 @@ def hulls(folders: list[Path], count: int) -> None:
                 atoms = pool[rng.integers(len(pool))]
             made = KINDS[kind](atoms, rng)
             write(folder / f"ruined-{names.index(kind)}-{i}.vasp", made, format="vasp", sort=True)
-        store.ingest(sorted(folder.glob("ruined-*.vasp")))
+        store.ingest(*sorted(folder.glob("ruined-*.vasp")))
         store.screen("mace", include_flagged=True)
         after = dict(store.sql(query).itertuples(index=False))
         changed = [key for key, value in before.items() if abs(after.get(key, np.inf) - value) > 1e-9]
