@@ -18,7 +18,8 @@ import harness
 import numpy as np
 import potentials
 
-from mlmat.runner import WrappedAtomsRunner, _models
+from mlmat.potentials import models
+from mlmat.runner import WrappedAtomsRunner
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -38,7 +39,7 @@ def main() -> None:
         options.count, options.relax = 100, 20
     before = harness.machine()
     structures = _structures(options.files, options.count)
-    path = _models.resolve(_models.default()).path
+    path = models.resolve(models.default()).path
     assert path is not None
     points, left_out = _both(structures, path, "none")
     rows = [

@@ -29,9 +29,9 @@ import synthetic
 from harness import cpu_seconds, machine, measure, parser, report
 
 from mlmat.ingest import ingest, read_file
+from mlmat.materials.structure import SYMPREC, from_row
 from mlmat.reader import Limits
 from mlmat.store import open_store
-from mlmat.structure import SYMPREC, from_row
 
 #: Å, and relative for volumes.
 TOLERANCE = 1e-3

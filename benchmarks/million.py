@@ -25,7 +25,7 @@ import synthetic
 from harness import machine, measure, parser, report
 
 from mlmat import parsl_config, provenance
-from mlmat.runner._method import Plan
+from mlmat.methods.method import Plan
 from mlmat.screen import screen
 from mlmat.store import Store, open_store
 

@@ -27,7 +27,7 @@ from harness import machine, measure, missing, parser, report
 from million import kept, one_worker
 
 from mlmat import parsl_config
-from mlmat.runner._method import Plan
+from mlmat.methods.method import Plan
 from mlmat.screen import screen
 from mlmat.store import Store, open_store
 
@@ -53,16 +53,16 @@ class Mlmat:
 
     def run(self, store: Store, batch: int, energy: bool = False) -> int:
         """Screen it all, in batches of about so many structures. With energies, hulls are computed at the end."""
-        from mlmat import batching
+        from mlmat.screen import _queue
 
         plan = Plan(NOOP, {"energy": str(energy).lower()}, store.table_name)
         plan.first_atoms = 1e9
-        before, batching.BATCH_MAX = batching.BATCH_MAX, batch
+        before, _queue.BATCH_MAX = _queue.BATCH_MAX, batch
         try:
             with kept(self.kernel):
                 return screen(store, plan, config="local").done
         finally:
-            batching.BATCH_MAX = before
+            _queue.BATCH_MAX = before
 
 
 def noop_of(atoms: Atoms) -> dict[str, Any]:

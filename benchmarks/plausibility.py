@@ -18,7 +18,7 @@ import numpy as np
 from ase.io import write
 
 import mlmat
-from mlmat.plausible import implausible
+from mlmat.materials.plausible import implausible
 from mlmat.reader import read
 
 if TYPE_CHECKING:

@@ -63,12 +63,12 @@ def model_files(folder: Path, device: str = "cpu") -> dict[str, tuple[Path, Path
     """By model, the file that mlmat computes with and the one for mace's own calculator."""
     import torch
 
-    from mlmat.runner import _mace, _models
-    from mlmat.runner._potential import default_dtype
+    from mlmat.potentials import mace, models
+    from mlmat.potentials.potential import default_dtype
 
-    shipped = _models.resolve(_models.default()).path
+    shipped = models.resolve(models.default()).path
     assert shipped is not None
-    torch.save(_mace._read_stock(shipped, torch.device(device)), folder / "shipped.model")
+    torch.save(mace._read_stock(shipped, torch.device(device)), folder / "shipped.model")
     with default_dtype(torch.float64):
         torch.manual_seed(1)
         torch.save(small(), folder / "small.model")
@@ -77,8 +77,8 @@ def model_files(folder: Path, device: str = "cpu") -> dict[str, tuple[Path, Path
 
 def small() -> Any:
     """A MACE of random weights at the size of MACE-MP "small"."""
-    from mlmat.runner._quiet import quiet_import
-    from mlmat.runner._untrained import _architecture
+    from mlmat.potentials.quiet import quiet_import
+    from mlmat.potentials.untrained import _architecture
 
     modules = quiet_import("mace.modules")
     from e3nn import o3
@@ -92,7 +92,7 @@ def small() -> Any:
 @cache
 def calculator(path: Path, dtype: str, device: str = "cpu") -> Any:
     """mace's own calculator."""
-    from mlmat.runner._quiet import quiet_import
+    from mlmat.potentials.quiet import quiet_import
 
     return quiet_import("mace.calculators").MACECalculator(str(path), device=device, default_dtype=dtype)
 
@@ -133,13 +133,13 @@ def runner(path: Path, dtype: str, device: str = "cpu", relax: str = "none") -> 
 
 def ours(structures: list[Atoms], path: Path, dtype: str, device: str = "cpu") -> list[float]:
     """What a worker does with a batch that came as Arrow bytes: rows computed, checked and packed; the energies."""
-    from mlmat import frame
-    from mlmat.runner._outcome import outcomes_of
-    from mlmat.runner._packing import Ticket, pack
-    from mlmat.structure import from_table
+    from mlmat import arrow_frames
+    from mlmat.materials.structure import from_table
+    from mlmat.worker.outcome import outcomes_of
+    from mlmat.worker.packing import Ticket, pack
 
     made = runner(path, dtype, device)
-    table = frame.from_ipc(_sent(tuple(map(id, structures)), tuple(structures)))
+    table = arrow_frames.from_ipc(_sent(tuple(map(id, structures)), tuple(structures)))
     outcomes = list(outcomes_of(made, list(from_table(table)), Path(tempfile.gettempdir())))
     pack(Ticket("run", "method", "mace", ""), made.columns, table["structure_id"].to_pylist(), outcomes)
     return [outcome.row["energy"] for outcome in outcomes if outcome.row is not None]
@@ -152,11 +152,11 @@ def _sent(key: tuple[int, ...], structures: tuple[Atoms, ...]) -> bytes:
     """Structures as the driver sends them, made once."""
     import pyarrow as pa
 
-    from mlmat import frame
-    from mlmat.structure import to_row
+    from mlmat import arrow_frames
+    from mlmat.materials.structure import to_row
 
     if key not in _packed:
-        _packed[key] = frame.to_ipc(pa.Table.from_pylist([to_row(atoms) for atoms in structures]))
+        _packed[key] = arrow_frames.to_ipc(pa.Table.from_pylist([to_row(atoms) for atoms in structures]))
     return _packed[key]
 
 
@@ -173,9 +173,9 @@ def bare(structures: list[Atoms], path: Path, dtype: str, *, stock: bool = False
     """The model's forward pass alone, on tensors that were made before: the limit."""
     import torch
 
-    from mlmat.runner._graph import pack
-    from mlmat.runner._mace import CPU_EDGES, Potential, tensors_of
-    from mlmat.runner._potential import default_dtype
+    from mlmat.potentials.graph import pack
+    from mlmat.potentials.mace import CPU_EDGES, Potential, tensors_of
+    from mlmat.potentials.potential import default_dtype
 
     key = (tuple(map(id, structures)), path, dtype, stock)
     if key not in _joined:
@@ -214,7 +214,7 @@ def torch_sim_relaxations(structures: list[Atoms], path: Path, dtype: str, devic
 def _torch_sim_model(path: Path, dtype: str, device: str) -> Any:
     import torch
 
-    from mlmat.runner._quiet import quiet_import
+    from mlmat.potentials.quiet import quiet_import
 
     quiet_import("mace.modules")
     from torch_sim.models.mace import MaceModel

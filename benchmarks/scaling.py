@@ -23,14 +23,14 @@ from typing import Any
 import synthetic
 from harness import machine, parser, report
 
-from mlmat import frame, parsl_config, provenance
-from mlmat.batching import BATCH_MAX, Feed
+from mlmat import arrow_frames, parsl_config, provenance
+from mlmat.methods.method import Plan
 from mlmat.runner._base import Prepared
-from mlmat.runner._method import Plan
-from mlmat.runner._outcome import OutcomeOf
-from mlmat.runner._packing import pack
 from mlmat.screen import _loop
+from mlmat.screen._queue import BATCH_MAX, Feed
 from mlmat.store import Store, open_store
+from mlmat.worker.outcome import OutcomeOf
+from mlmat.worker.packing import pack
 
 NOOP = f"{Path(__file__).parent / 'noop.py'}:Noop"
 #: Seconds of work in a batch, unless a runner says otherwise.
@@ -53,7 +53,7 @@ class Instant:
     def submit(self, _kernel: Any, _run: Any, _recipe: Any, ticket: Any, structures: bytes) -> Future[list[bytes]]:
         """A future that has its result."""
         start = time.perf_counter()
-        table = frame.from_ipc(structures)
+        table = arrow_frames.from_ipc(structures)
         rows = [{"energy": None, "forces": [[0.0] * 3] * n} for n in table["nsites"].to_pylist()]
         outcomes = [OutcomeOf(1e-3, row) for row in rows]
         found: Future[list[bytes]] = Future()

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from mlmat import frame, provenance
-from mlmat.structure import anonymous_formula, reduced_formula
+from mlmat import arrow_frames, provenance
+from mlmat.materials.structure import anonymous_formula, reduced_formula
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,7 +200,7 @@ def results(rng: np.random.Generator, some: pa.Table, method_id: str, run_id: st
     values = pa.table({"result_id": ids, "energy": energy, "forces": forces}).filter(pa.array(~bad))
     values = values.replace_schema_metadata({b"mlmat.columns": b"{}"})
     tables = {"result": table, f"values:synthetic_{method_id}": values}
-    return frame.pack(tables, ok=int(count - bad.sum()), failed=int(bad.sum()), seconds=1.0)
+    return arrow_frames.pack(tables, ok=int(count - bad.sum()), failed=int(bad.sum()), seconds=1.0)
 
 
 def batches(pending: pa.Table, size: int) -> Iterator[pa.Table]:

@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlmat.materials.structure import counts
 from mlmat.reader import Limits
 from mlmat.reader.cif import read
-from mlmat.structure import counts
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from mlmat.asedb import AseDatabase
     from mlmat.export import Export
     from mlmat.imports import Report as Imported
     from mlmat.ingest import Report
     from mlmat.screen import Summary
-    from mlmat.store._exclusions import Excluded
-    from mlmat.store._mending import Forgotten
+    from mlmat.store import Forgotten
+    from mlmat.store.mend.exclusions import Excluded
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +45,19 @@ class Picture:
 class Workbench(Store):
     """A store and what can be done with it. Long calls show their progress on standard error, or in the notebook."""
 
+    def asedb(self, method: str | None = None) -> AseDatabase:
+        """The store as a database of ASE, with the latest results or those of a method; see `mlmat.asedb`."""
+        from mlmat.asedb import AseDatabase
+
+        return AseDatabase(self, method)
+
     def ingest(self, *paths: str | os.PathLike[str], **options: Any) -> Report:
         """Read files, folders and globs, as `mlmat ingest` does; options as in `mlmat.ingest.ingest`.
 
         Raises ReadError for a path that does not exist, before anything is read.
         """
         from mlmat.ingest import ingest
-        from mlmat.report import bar
+        from mlmat.progress import bar
 
         with bar("ingest", "file") as progress:
             return ingest(self, paths, **{"progress": progress} | options)
@@ -61,7 +68,7 @@ class Workbench(Store):
         method: their name; options as in `mlmat.imports.import_results`. Raises ReadError, UsageError.
         """
         from mlmat.imports import import_results
-        from mlmat.report import bar
+        from mlmat.progress import bar
 
         with bar("import", "row") as progress:
             return import_results(self, file, method, **{"told": progress(0)} | options)
@@ -71,9 +78,9 @@ class Workbench(Store):
 
         Raises RunnerError, ModelError, UsageError when it cannot start; a structure that fails is a row.
         """
-        from mlmat.recipe import command
-        from mlmat.report import bar, say
-        from mlmat.runner._method import Plan
+        from mlmat.methods.method import Plan
+        from mlmat.methods.replay import command
+        from mlmat.progress import bar, say
         from mlmat.screen import screen
 
         given = {key: str(value) for key, value in (settings or {}).items()}
@@ -134,8 +141,8 @@ class Workbench(Store):
         StoreError, UsageError for what is not there, StoreLocked while somebody is at work on it.
         """
         from mlmat.provenance import new_run
-        from mlmat.store._forget import Wish
-        from mlmat.store._mending import Forgotten
+        from mlmat.store import Forgotten
+        from mlmat.store.mend.forget import Wish
 
         named = (source, run, method, imported, result)
         wish = Wish(*(() if one is None else (os.fspath(one),) for one in named))
@@ -157,7 +164,7 @@ class Workbench(Store):
 
         import pandas as pd
 
-        from mlmat.report import say
+        from mlmat.progress import say
         from mlmat.verify import verify
 
         checks = verify(self, sample=sample, method=method, tolerance=tolerance, say=say)

@@ -11,10 +11,10 @@ import pyarrow as pa
 from ase import Atoms
 from ase.build import bulk
 
-from mlmat import frame, provenance
-from mlmat.runner._columns import values_table
+from mlmat import arrow_frames, provenance
+from mlmat.materials.structure import to_row
+from mlmat.methods.columns import values_table
 from mlmat.store import Store
-from mlmat.structure import to_row
 
 _seconds = itertools.count()
 
@@ -97,7 +97,7 @@ def packed(
               "result_id": parent["result_id"], "method_id": parent["method_id"], "role": "relaxed"}
              for parent, row in made]
         )  # fmt: skip
-    return frame.pack(tables, ok=len(results), failed=0, seconds=0.1)
+    return arrow_frames.pack(tables, ok=len(results), failed=0, seconds=0.1)
 
 
 def merge(store: Store, *frames: bytes) -> int:

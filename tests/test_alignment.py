@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from mlmat.alignment import Alignment
 from mlmat.ingest import ingest
+from mlmat.materials.alignment import Alignment
+from mlmat.materials.structure import structure_id
 from mlmat.store import Store, open_store
-from mlmat.structure import structure_id
 
 
 def realigned(results: dict[str, object], own: Atoms, other: Atoms) -> dict[str, object]:

@@ -8,9 +8,10 @@ from ase import Atoms
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmat import batching, frame
-from mlmat.batching import Batch, Feed, longest_first
-from mlmat.structure import from_row, structure_id, to_row
+from mlmat import arrow_frames
+from mlmat.materials.structure import from_row, structure_id, to_row
+from mlmat.screen import _queue
+from mlmat.screen._queue import Batch, Feed, longest_first
 
 ROWS = [
     to_row(Atoms("Cu" * (i % 3 + 1), [[0, 0, k] for k in range(i % 3 + 1)], cell=[3 + i, 4, 5], pbc=True))
@@ -29,7 +30,7 @@ def geometry(tmp_path_factory: pytest.TempPathFactory) -> pa.Table:
 
 
 def assert_each_is_itself(batch: Batch) -> None:
-    rows = frame.from_ipc(frame.to_ipc(batch.geometry)).to_pylist()
+    rows = arrow_frames.from_ipc(arrow_frames.to_ipc(batch.geometry)).to_pylist()
     assert [row["structure_id"] for row in rows] == batch.ids
     assert [structure_id(from_row(row)) for row in rows] == batch.ids
     assert [row["nsites"] for row in rows] == batch.sites
@@ -56,12 +57,12 @@ def test_parts_of_parts(geometry: pa.Table, data: st.DataObject) -> None:
 
 @given(st.lists(st.integers(1, 9), max_size=25))
 def test_longest_first_within_what_is_read_ahead(sites: list[int]) -> None:
-    window, batching.AHEAD = batching.AHEAD, 10
+    window, _queue.AHEAD = _queue.AHEAD, 10
     try:
         table = _pending(sites)
         ordered = longest_first(table)
     finally:
-        batching.AHEAD = window
+        _queue.AHEAD = window
     for at in range(0, len(sites), 10):
         part, given_part = ordered.slice(at, 10), table.slice(at, 10)
         assert part["nsites"].to_pylist() == sorted(sites[at : at + 10], reverse=True)

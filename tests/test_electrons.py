@@ -8,8 +8,8 @@ import pytest
 from ase import Atoms
 from ase.build import molecule
 
-from mlmat.electrons import State, state_of
-from mlmat.structure import from_row, structure_id, to_row
+from mlmat.materials.electrons import State, state_of
+from mlmat.materials.structure import from_row, structure_id, to_row
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from mlmat.example_runner import ExampleRunner
+from mlmat.methods.method import Plan
 from mlmat.reduction import Frame
 from mlmat.runner import execute_runner
-from mlmat.runner._method import Plan
-from mlmat.runner._rows import checked
+from mlmat.worker.rows import checked
 
 
 def test_its_numbers_are_those_of_emt():

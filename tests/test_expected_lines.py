@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from mlmat.report import model_lines, runner_lines
-from mlmat.runner._load import available
-from mlmat.runner._models import Model, listing
+from mlmat.cli._text import model_lines, runner_lines
+from mlmat.methods.load import available
+from mlmat.potentials.models import Model, listing
 
 
 def test_models_tell_scheme_and_expected_error() -> None:

@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmat import frame
+from mlmat import arrow_frames
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 columns = st.sampled_from([
@@ -30,9 +30,9 @@ def tables(draw: st.DrawFn) -> pa.Table:
 
 @given(st.dictionaries(names, tables(), max_size=4), st.dictionaries(st.sampled_from("abc"), names | st.integers()))
 def test_a_frame_gives_back_its_tables(content: dict[str, pa.Table], meta: dict[str, object]) -> None:
-    packed = frame.pack(content, **meta)
-    assert frame.meta_of(packed) == meta
-    found = frame.unpack(packed)
+    packed = arrow_frames.pack(content, **meta)
+    assert arrow_frames.meta_of(packed) == meta
+    found = arrow_frames.unpack(packed)
     assert list(found) == list(content)
     for name, table in content.items():
         assert found[name].equals(table, check_metadata=True)

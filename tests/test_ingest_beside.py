@@ -21,7 +21,8 @@ from mlmat.cli import main
 from mlmat.errors import ReadError
 from mlmat.ingest._results import results_of
 from mlmat.reader import Block
-from mlmat.store import Store, _schema, open_store
+from mlmat.store import Store, open_store
+from mlmat.store.schema import migrations
 
 
 def mlmat(*arguments: object, stdin: bytes | None = None) -> Result:
@@ -228,7 +229,7 @@ def test_an_archive_is_not_read_from_standard_input(store: Store) -> None:
 def test_a_store_of_before_takes_key_value_pairs(old: Path, tmp_path: Path) -> None:
     path = tmp_path / "before.duckdb"
     with duckdb.connect(str(path)) as con:
-        number, first = _schema.migrations()[0]
+        number, first = migrations.migrations()[0]
         con.execute(first.read_text())
         con.execute("INSERT INTO mlmat_schema (version, name) VALUES (?, ?)", [number, first.stem])
     store = open_store(path)

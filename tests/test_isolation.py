@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mlmat.errors import ReadError
-from mlmat.isolation import Lost, isolated_map
+from mlmat.processes.isolation import Lost, isolated_map
 
 CALL = "isolated_calls:call"
 FINE = [f"item {i}" for i in range(50)]
@@ -75,7 +75,7 @@ def test_an_abandoned_iteration_leaves_no_processes() -> None:
 def test_no_process_outlives_a_killed_parent(tmp_path: Path) -> None:
     log = tmp_path / "log"
     code = (
-        "import sys; from mlmat.isolation import isolated_map\n"
+        "import sys; from mlmat.processes.isolation import isolated_map\n"
         f"for pair in isolated_map({CALL!r}, ['spin', *[f'i{{k}}' for k in range(15)], 'slow'], processes=2, "
         f"time_limit=1.0, extra=({str(log)!r},)): pass"
     )

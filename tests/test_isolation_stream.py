@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mlmat.isolation import Lost, isolated_stream
+from mlmat.processes.isolation import Lost, isolated_stream
 
 
 def stream(*items: str, time_limit: float = 20.0) -> list[Any]:

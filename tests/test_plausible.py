@@ -10,10 +10,10 @@ from ase import Atoms
 from ase.build import bulk, fcc111, molecule
 from ase.neighborlist import neighbor_list
 
-from mlmat.plausible import _neighbours, implausible
+from mlmat.materials.plausible import _neighbours, implausible
+from mlmat.materials.structure import from_row, to_row
 from mlmat.reader import read
 from mlmat.references import files
-from mlmat.structure import from_row, to_row
 
 if TYPE_CHECKING:
     from pathlib import Path

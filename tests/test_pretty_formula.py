@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmat.formula import canonical, integers, parse, pretty, reduced_formula
+from mlmat.materials.formula import canonical, integers, parse, pretty, reduced_formula
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,8 @@ from hand_made import crystal, salt, stored
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmat.progress import Remaining
-from mlmat.report import bar
-from mlmat.runner._method import Plan
+from mlmat.methods.method import Plan
+from mlmat.progress import Remaining, bar
 from mlmat.screen import screen
 from mlmat.store import Store
 
@@ -36,7 +35,7 @@ def test_the_bar_counts_structures_and_tells_time_by_their_parts(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(0, 100_000, 10))
-    monkeypatch.setattr("mlmat.report.time.monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr("mlmat.progress.time.monotonic", lambda: float(next(clock)))
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with bar("screen", "structure") as start:
         told = start(100)

@@ -10,7 +10,8 @@ import pytest
 from hand_made import by_hand, crystal, method, packed, record, result, stored
 
 from mlmat.errors import StoreTooNew
-from mlmat.store import Store, _schema, open_store
+from mlmat.store import Store, open_store
+from mlmat.store.schema import migrations
 
 TABLES = "SELECT table_name, comment FROM duckdb_tables() WHERE NOT internal ORDER BY ALL"
 COLUMNS = """
@@ -21,28 +22,28 @@ COLUMNS = """
 
 def test_tables_sql_is_what_all_migrations_make() -> None:
     migrated, whole = duckdb.connect(), duckdb.connect()
-    for _, file in _schema.migrations():
+    for _, file in migrations.migrations():
         migrated.execute(file.read_text())
-    whole.execute((_schema.folder() / "tables.sql").read_text())
+    whole.execute((migrations.folder() / "tables.sql").read_text())
     for query in (TABLES, COLUMNS):
         assert migrated.execute(query).fetchall() == whole.execute(query).fetchall()
 
 
 def test_migrations_are_numbered_without_gaps_and_say_what_they_do() -> None:
-    numbers = [number for number, _ in _schema.migrations()]
+    numbers = [number for number, _ in migrations.migrations()]
     assert numbers == list(range(1, len(numbers) + 1))
-    for _, file in _schema.migrations():
+    for _, file in migrations.migrations():
         assert file.stem[4] == "_"
         assert file.stem[5:].replace("_", "").isalnum()
         assert file.read_text().startswith("--")
 
 
 def test_every_file_of_views_makes_the_view_of_its_name(store: Store) -> None:
-    assert {name for name, _ in store.reductions()} == set(_schema.views())
+    assert {name for name, _ in store.reductions()} == set(migrations.views())
     for name, meaning in store.reductions():
         assert meaning
         assert len(store.reduce(name)) == 0
-    for sql in _schema.views().values():
+    for sql in migrations.views().values():
         assert sql.startswith("--")
 
 
@@ -93,7 +94,7 @@ def test_a_store_with_older_views_is_brought_up_by_the_next_writer(store: Store)
     assert "energy_per_atom" in again.reduce("ranking").columns
     assert again.reduce("toy")["gap"].tolist() == [1.0]
     assert len(again.reduce("failures")) == 0
-    assert again.sql("SELECT count(*) AS n FROM mlmat_schema")["n"].tolist() == [_schema.newest()]
+    assert again.sql("SELECT count(*) AS n FROM mlmat_schema")["n"].tolist() == [migrations.newest()]
 
 
 def test_opening_a_store_that_is_up_to_date_writes_nothing(store: Store) -> None:

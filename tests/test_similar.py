@@ -10,7 +10,7 @@ from ase.spacegroup import crystal as crystal_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlmat.similar import crystal, group
+from mlmat.materials.matching import crystal, group
 
 
 def rutile(a: float = 4.6, u: float = 0.305) -> Atoms:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlmat.stability import LOWEST, Phase, above_hull, by_linear_program, by_phase_diagram
+from mlmat.materials.hull import LOWEST, Phase, above_hull, by_linear_program, by_phase_diagram
 
 ELEMENTS = ["Al", "Ca", "Fe", "Li", "O", "Si"]
 
@@ -149,7 +149,7 @@ def test_few_phases_of_many_elements_are_as_exact(monkeypatch: pytest.MonkeyPatc
     elements = ELEMENTS[:5]
     phases = [*pure(*elements), phase("x", -1.0, **dict.fromkeys(elements, 1)), phase("y", -0.25, Al=1, Ca=2)]
     few = above_hull(phases, phases)
-    monkeypatch.setattr("mlmat.stability.FEW_ASKED", 0)
+    monkeypatch.setattr("mlmat.materials.hull.FEW_ASKED", 0)
     for one, other in zip(few, above_hull(phases, phases), strict=True):
         assert one.e_above_hull == pytest.approx(other.e_above_hull, abs=1e-9)
         assert one.products == pytest.approx(other.products)

@@ -20,8 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Composition
 
-from mlmat import structure
-from mlmat.structure import (
+from mlmat.materials import structure
+from mlmat.materials.structure import (
     anonymous_formula,
     counts,
     from_row,

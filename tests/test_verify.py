@@ -13,8 +13,8 @@ import pytest
 from hand_made import by_hand
 
 import mlmat
-from mlmat import recipe
 from mlmat.errors import UsageError
+from mlmat.methods import replay
 from mlmat.verify import Check, verify
 from mlmat.verify._compare import distances
 from mlmat.workbench import Workbench
@@ -220,7 +220,7 @@ def test_the_command_that_show_prints_makes_the_same_number(bench: Workbench, tm
     ],
 )
 def test_a_recorded_command_line_is_read(words: str | None, expected: object) -> None:
-    assert recipe.given(words, "/w") == expected
+    assert replay.given(words, "/w") == expected
 
 
 def test_a_runner_of_our_own_gets_all_its_settings() -> None:
@@ -231,10 +231,10 @@ def test_a_runner_of_our_own_gets_all_its_settings() -> None:
         "model_sha256": "0",
     }
     run = {"arguments": "mlmat screen --runner mace --set batch_edges=9", "directory": "/"}
-    reference, settings = recipe.candidates(method, run)[0]
+    reference, settings = replay.candidates(method, run)[0]
     assert (reference, settings) == ("mace", {"dtype": "float64", "relax": "none", "model": "m", "batch_edges": "9"})
-    assert recipe.candidates(method, None) == [("mace", {"dtype": "float64", "relax": "none", "model": "m"})]
-    assert recipe.command("a b", {"x": "it's"}, "--where", "a = 'b'") == (
+    assert replay.candidates(method, None) == [("mace", {"dtype": "float64", "relax": "none", "model": "m"})]
+    assert replay.command("a b", {"x": "it's"}, "--where", "a = 'b'") == (
         """mlmat screen --runner 'a b' --set "x=it's" --where "a = 'b'\""""
     )
 

@@ -21,9 +21,9 @@ import numpy as np
 from ase.io import read
 
 from mlmat import provenance
-from mlmat.runner import _models
-from mlmat.runner._chgnet import Chgnet
-from mlmat.runner._mace import Potential
+from mlmat.potentials import models
+from mlmat.potentials.chgnet import Chgnet
+from mlmat.potentials.mace import Potential
 from mlmat.runner.chgnet import weights
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from mlmat.runner._potential import Evaluator
+    from mlmat.potentials.potential import Evaluator
 
 START, END = "<!-- made by training/elements.py -->", "<!-- end -->"
 #: eV/atom off DFT for the element itself, beyond which the model refuses structures with it.
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="the page to put the table into")
     parser.add_argument("--unfit", type=Path, help="where to list the elements that the model is to refuse")
     given = parser.parse_args()
-    path = _models.resolve(_models.default()).path
+    path = models.resolve(models.default()).path
     assert path is not None
     model = Potential(path, "float64", "cpu", None, None)
     model.species.unfit.clear()  # what it refuses is measured, too

@@ -21,8 +21,8 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from ase.units import GPa
 from data import Labelled, read, split, systems
 
-from mlmat.runner._mace import Potential
-from mlmat.runner._potential import Evaluation
+from mlmat.potentials.mace import Potential
+from mlmat.potentials.potential import Evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -17,7 +17,7 @@ import numpy as np
 from data import read, split, systems
 from evaluate import Case, computed, grouped
 
-from mlmat.runner._mace import Potential
+from mlmat.potentials.mace import Potential
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from matscipy.neighbours import neighbour_list
 
-from mlmat.runner import _plain
-from mlmat.runner._plain import build, load
+from mlmat.potentials import plain
+from mlmat.potentials.plain import build, load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -251,7 +251,7 @@ class Student(torch.nn.Module):
 
 def save(model: ScaleShiftMACE, settings: dict[str, Any], path: Path) -> None:
     """Write `path` (.npz): weights as float32 and settings, no pickle; and beside it the module (.model)."""
-    _plain.save(model, settings, path)
+    plain.save(model, settings, path)
     buffer = io.BytesIO()
     torch.save(model.float(), buffer)
     path.with_suffix(".model").write_bytes(buffer.getvalue())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from mlmat.console import Commands
+from mlmat.cli._group import Commands
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlmat.cli._text import counted
 from mlmat.errors import UsageError
-from mlmat.report import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mlmat.store._exclusions import Excluded
+    from mlmat.store.mend.exclusions import Excluded
 
 
 def selection(command: Callable[..., Any]) -> Callable[..., Any]:

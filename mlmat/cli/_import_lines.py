@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlmat.report import counted
+from mlmat.cli._text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

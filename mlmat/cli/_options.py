@@ -33,6 +33,6 @@ def output(command: Callable[..., Any]) -> Callable[..., Any]:
 def open_store(db: Path, *, create: bool = False) -> Store:
     """The store of a command; who waits for somebody is told so."""
     from mlmat import store
-    from mlmat.report import say
+    from mlmat.progress import say
 
     return store.open_store(db, create=create, say=say)

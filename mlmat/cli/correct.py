@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from mlmat.cli._group import Examples
 from mlmat.cli._options import database, open_store
-from mlmat.console import Examples
 from mlmat.output import tell
 
 _EXAMPLE = """mlmat correct "mace/medium-mpa-0 float64" --scheme MP2020
@@ -27,7 +27,7 @@ def correct(method: str, scheme: str, db: Path) -> None:
     energy, and its row in `phase` and `hull` says why. Later results of METHOD are corrected when somebody reads them.
     """
     from mlmat import provenance
-    from mlmat.report import corrected_lines
+    from mlmat.cli._text import corrected_lines
 
     store = open_store(db)
     method_id = store.correct(method, scheme, provenance.new_run("correct"))

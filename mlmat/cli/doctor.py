@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlmat.cli._group import Examples
 from mlmat.cli._options import database, output
-from mlmat.console import Examples
 from mlmat.output import tell
 
 if TYPE_CHECKING:

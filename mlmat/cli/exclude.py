@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from mlmat.cli._excluding import agreed, check, lines, selection
+from mlmat.cli._group import Examples
 from mlmat.cli._options import database, open_store
-from mlmat.console import Examples
 from mlmat.output import tell
 
 _EXAMPLE = """mlmat exclude 1e76ee99 --why "cell of a parser's test suite"

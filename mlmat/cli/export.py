@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlmat.cli._group import Examples
 from mlmat.cli._options import database, open_store
-from mlmat.console import Examples
 from mlmat.output import tell
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def export(target: str, db: Path, overwrite: bool, **wish: Any) -> None:
     """
     from mlmat.export import Wish
     from mlmat.export import export as run
-    from mlmat.report import bar, say
+    from mlmat.progress import bar, say
 
     with bar("export", "structure") as progress:
         done = run(open_store(db), target, Wish(**wish), overwrite=overwrite, progress=progress)

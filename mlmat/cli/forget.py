@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlmat.cli._group import Examples
 from mlmat.cli._options import database, open_store
-from mlmat.console import Examples
+from mlmat.cli._text import counted
 from mlmat.errors import UsageError
 from mlmat.output import shown, tell
-from mlmat.report import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlmat.store._forget import Going
+    from mlmat.store.mend.forget import Going
 
 _EXAMPLE = """mlmat forget --source structures/batch3/         a folder: all that was ingested from it
 mlmat forget --run 01a22f77-5b3a                 what one ingest or screen brought
@@ -49,7 +49,7 @@ def forget(
     store, and out of rankings.
     """
     from mlmat.provenance import new_run
-    from mlmat.store._forget import Wish
+    from mlmat.store.mend.forget import Wish
 
     wish = Wish(sources, runs, methods, imports, results)
     if not wish:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
+from mlmat.cli._group import Examples
 from mlmat.cli._options import database, open_store
-from mlmat.console import Examples
+from mlmat.materials.schemes import named
 from mlmat.output import tell
-from mlmat.schemes import named
 
 _EXAMPLE = """mlmat import-results entries_Li-Fe-P-O.json.gz --method PBE-MP2020
 mlmat import-results energies.csv --method experiment
@@ -43,7 +43,7 @@ def import_results(file: Path, method: str, scheme: str | None, db: Path) -> Non
     from mlmat.cli._import_lines import lines
     from mlmat.imports import check_file, method_row
     from mlmat.imports import import_results as run
-    from mlmat.report import bar
+    from mlmat.progress import bar
 
     check_file(file)  # a mistyped path should not leave an empty store behind
     method_row(method)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from mlmat.cli._group import Examples
 from mlmat.cli._options import database, open_store
-from mlmat.console import Examples
 from mlmat.output import tell
 
 _EXAMPLE = """mlmat ingest structures/ more/*.cif.gz --db screening.duckdb
@@ -59,10 +59,11 @@ def ingest(
     the key in $MP_API_KEY.
     """
     from mlmat import references as known
+    from mlmat.cli._text import ingest_lines
     from mlmat.ingest import find_files
     from mlmat.ingest import ingest as run
+    from mlmat.progress import bar
     from mlmat.reader import Limits
-    from mlmat.report import bar, ingest_lines
 
     if stdin_name and "-" not in paths:
         raise click.UsageError("--stdin-name names standard input, but the path - is not among those to read.")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from mlmat.cli._group import Examples
 from mlmat.cli._options import database, open_store
-from mlmat.console import Examples
 from mlmat.output import tell
 
 _EXAMPLE = """mlmat mix "PBE and CHGNet" PBE-MP2020 chgnet/chgnet-0.3.0

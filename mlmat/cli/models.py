@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import click
 
-from mlmat.console import Examples
+from mlmat.cli._group import Examples
 from mlmat.output import tell
 
 #: Columns whose error can be given.
@@ -26,8 +26,8 @@ def models(ctx: click.Context) -> None:
       mlmat models add my-finetuned.model
     """
     if ctx.invoked_subcommand is None:
-        from mlmat.report import model_lines
-        from mlmat.runner._models import listing
+        from mlmat.cli._text import model_lines
+        from mlmat.potentials.models import listing
 
         tell(model_lines(listing()))
 
@@ -64,8 +64,8 @@ def add(
     Hulls hold energies of one scheme only: say which one a model of your own learned (docs/stability.md). The
     scheme of the models that mlmat knows is known; where it is not given here, a terminal is asked.
     """
-    from mlmat.runner._models import add as register
-    from mlmat.runner._models import scheme_known
+    from mlmat.potentials.models import add as register
+    from mlmat.potentials.models import scheme_known
 
     expected = dict(_error(text) for text in errors)
     if not scheme and not scheme_known(model) and sys.stdin.isatty():

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from mlmat.cli._group import Examples
 from mlmat.cli._options import database, open_store, output
-from mlmat.console import Examples
 
 
 @click.command(cls=Examples, example="mlmat reduce ranking -o ranking.csv")

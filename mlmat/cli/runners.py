@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from mlmat.console import Examples
+from mlmat.cli._group import Examples
 from mlmat.output import tell
 
 
 @click.command(cls=Examples, example="mlmat runners")
 def runners() -> None:
     """List the runners and their settings."""
-    from mlmat.report import runner_lines
-    from mlmat.runner._load import available
+    from mlmat.cli._text import runner_lines
+    from mlmat.methods.load import available
 
     tell(runner_lines(available()))

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
+from mlmat.cli._group import Examples
 from mlmat.cli._options import database, open_store
-from mlmat.console import Examples
 from mlmat.errors import RunnerError, UsageError
 from mlmat.output import tell
 
@@ -55,8 +55,9 @@ def screen(runner: str, settings: tuple[str, ...], config: str, db: Path, **sele
 
     Ctrl-C stops cleanly; the same command goes on where it stopped.
     """
-    from mlmat.report import bar, say, screen_lines
-    from mlmat.runner._method import Plan
+    from mlmat.cli._text import screen_lines
+    from mlmat.methods.method import Plan
+    from mlmat.progress import bar, say
     from mlmat.screen import screen as run
 
     os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
+from mlmat.cli._group import Examples
 from mlmat.cli._options import database, open_store
-from mlmat.console import Examples
 from mlmat.errors import StoreError
 from mlmat.output import tell, write
 
@@ -26,12 +26,12 @@ def show(id: str, db: Path) -> None:
     the beginning of one. A formula, its elements in any order, lists its structures. The id of a run, as `mlmat status`
     gives it, shows how the run went.
     """
-    from mlmat.report import show_lines
+    from mlmat.cli._text import show_lines
 
     store = open_store(db)
     if (run := next((run for run in store.runs() if run["run_id"] == id), None)) is not None:
-        from mlmat.leftovers import find
-        from mlmat.watch import run_lines
+        from mlmat.cli._run_text import run_lines
+        from mlmat.screen.orphans import find
 
         tell(run_lines(run, None if run["alive"] or run.get("clean") else find(run)))
         return

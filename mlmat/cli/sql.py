@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mlmat.cli._group import Examples
 from mlmat.cli._options import database, open_store, output
-from mlmat.console import Examples
 from mlmat.errors import QueryError, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mlmat.store import Store
-    from mlmat.store._bounds import Bounds
+    from mlmat.store.access.bounds import Bounds
 
 
 #: Seconds after its time limit when a query that cannot be interrupted ends the process.
@@ -64,7 +64,7 @@ def sql(
     SQL reaches the store alone: no file, no network, no setting. formula_is(formula, 'O2Si') holds for SiO2.
     """
     from mlmat.output import write as print_rows
-    from mlmat.store._bounds import Bounds
+    from mlmat.store.access.bounds import Bounds
 
     statement = query if query is not None else sys.stdin.read()
     if not statement.strip():
@@ -82,9 +82,9 @@ def sql(
 
 def _tell_of_formulas(statement: str) -> None:
     """Say how to compare formulas, where a query that does so found nothing."""
-    from mlmat.formula import canonical
-    from mlmat.report import say
-    from mlmat.store._formulas import compared_in
+    from mlmat.materials.formula import canonical
+    from mlmat.progress import say
+    from mlmat.store.tables.formulas import compared_in
 
     texts = compared_in(statement)
     if not texts:
@@ -97,7 +97,7 @@ def _tell_of_formulas(statement: str) -> None:
 
 
 def _answer(store: Store, statement: str, write: bool, bounds: Bounds) -> pa.Table:
-    from mlmat.child import limit_memory
+    from mlmat.processes.child import limit_memory
 
     limits: dict[str, Any] = {"timeout": bounds.timeout, "memory": bounds.memory}
     # DuckDB does not count everything: one value of gigabytes, the rows on their way to the terminal.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlmat.cli._group import Examples
 from mlmat.cli._options import database
-from mlmat.console import Examples
 from mlmat.output import tell
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def status(watch: bool, db: Path) -> None:
     While another process writes for long, it says what can be known from outside; exit code 1. --watch reads no more
     than a small file beside the store, from any shell; its exit code is 1 when a run ended otherwise than finished.
     """
+    from mlmat.cli._text import beside_lines, status_lines
     from mlmat.errors import StoreLocked
-    from mlmat.report import beside_lines, status_lines
     from mlmat.store import Store
 
     store = Store(db)
@@ -44,8 +44,8 @@ def status(watch: bool, db: Path) -> None:
 
 
 def _watch(store: Store) -> int:
-    from mlmat.leftovers import find
-    from mlmat.watch import follow
+    from mlmat.cli._run_text import follow
+    from mlmat.screen.orphans import find
 
     if not store.path.exists():
         store.check()  # says so

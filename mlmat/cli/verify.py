@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mlmat.cli._group import Examples
 from mlmat.cli._options import database, open_store, output
-from mlmat.console import Examples
 from mlmat.output import tell
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ def verify(
 
     Nothing is changed. The exit code is 1 when something is wrong.
     """
-    from mlmat.report import check_line, say
+    from mlmat.cli._text import check_line
+    from mlmat.progress import say
     from mlmat.verify import verify as checks
 
     found = []

@@ -16,13 +16,25 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from mlmat.container._compressed import bare_name, unpacked
-from mlmat.container._member import Member, Options, Refused
+from mlmat.container._compressed import SUFFIXES, bare_name, opened, unpacked
+from mlmat.container._member import Member, Options, Refusal, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Container", "Member", "Options", "Refused", "bare_name", "container_for", "containers", "unpacked"]
+__all__ = [
+    "SUFFIXES",
+    "Container",
+    "Member",
+    "Options",
+    "Refusal",
+    "Refused",
+    "bare_name",
+    "container_for",
+    "containers",
+    "opened",
+    "unpacked",
+]
 
 
 class Container(Protocol):

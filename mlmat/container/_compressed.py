@@ -7,13 +7,14 @@ import gzip
 import io
 import lzma
 import zlib
+from contextlib import closing
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, cast
 
 from mlmat.container._member import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 SUFFIXES = (".gz", ".bz2", ".xz")
 #: What broken compressed data raises.
@@ -112,3 +113,21 @@ class _Bounded(io.RawIOBase):
 def bomb() -> str:
     """Why an archive that grows without end is not read on."""
     return f"it grows to more than {RATIO} times its size: the rest is not read"
+
+
+def lines(path: str, max_bytes: int) -> Iterator[tuple[int, bytes | None]]:
+    """Number (from 1) and content of every line that is not blank; None for one longer than max_bytes bytes."""
+    with closing(opened(path)) as stream:
+        number = 0
+        while line := stream.readline(max_bytes + 1):
+            number += 1
+            if len(line) > max_bytes:
+                _skip(stream, line)
+                yield number, None
+            elif text := line.strip():
+                yield number, text
+
+
+def _skip(stream: IO[bytes], line: bytes) -> None:
+    while line and not line.endswith(b"\n"):
+        line = stream.readline(1 << 20)

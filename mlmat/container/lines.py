@@ -6,8 +6,7 @@ import json
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from mlmat.container._compressed import bare_name
-from mlmat.container._lines import lines
+from mlmat.container._compressed import bare_name, lines
 from mlmat.container._member import Member, Options
 
 if TYPE_CHECKING:

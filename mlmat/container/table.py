@@ -15,8 +15,7 @@ from itertools import islice
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Self
 
-from mlmat.container._compressed import ALWAYS, RATIO, bare_name, bomb, opened
-from mlmat.container._lines import lines
+from mlmat.container._compressed import ALWAYS, RATIO, bare_name, bomb, lines, opened
 from mlmat.container._member import Member, Options, Refused
 from mlmat.container.lines import members as plain_lines
 

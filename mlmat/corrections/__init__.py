@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from mlmat.corrections._crystal import Crystal, Uncorrectable
 
 if TYPE_CHECKING:
-    from mlmat.schemes import Scheme
+    from mlmat.materials.schemes import Scheme
 
 __all__ = ["Correction", "Crystal", "Uncorrectable", "corrections"]
 

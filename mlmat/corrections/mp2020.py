@@ -11,9 +11,9 @@ import warnings
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from mlmat import schemes
 from mlmat.corrections import _oxidation
 from mlmat.corrections._crystal import Uncorrectable
+from mlmat.materials import schemes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -21,7 +21,7 @@ TRIAL = 1_000_000
 
 def check(place: Place) -> Iterator[Line]:
     """The store's folder, the folder for temporary files and the cache of models."""
-    from mlmat.runner._weights import cache_folder
+    from mlmat.potentials.weights import cache_folder
 
     if not place.folder.is_dir():
         yield Line(

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 def check(place: Place) -> Iterator[Line]:
     """Two processes try DuckDB's lock and mlmat's own; a network file system is warned of whatever they find."""
-    from mlmat.store._mounts import NETWORK, TABLE, file_system
-    from mlmat.store._trial import try_locks
+    from mlmat.store.access.mounts import NETWORK, TABLE, file_system
+    from mlmat.store.access.trial import try_locks
 
     remedy = "keep the store on a local disk of the host that runs mlmat, and copy it away when done"
     if not place.folder.is_dir():

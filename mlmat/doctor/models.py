@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mlmat.runner._models import Model
+    from mlmat.potentials.models import Model
 
 
 def check(place: Place) -> Iterator[Line]:
     """Every model that is here, its file read and compared; descriptions without a file."""
-    from mlmat.runner._models import listing
-    from mlmat.runner._weights import cache_folder
+    from mlmat.potentials.models import listing
+    from mlmat.potentials.weights import cache_folder
 
     folder = cache_folder()
     broken = list(_broken(folder))

@@ -7,8 +7,8 @@ import shutil
 from typing import TYPE_CHECKING, Literal
 
 from mlmat.doctor._line import Line, Place
-from mlmat.parsl_config import _scheduler
-from mlmat.parsl_config._scheduler import SchedulerError
+from mlmat.scheduler import slurm
+from mlmat.scheduler.slurm import SchedulerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def check(place: Place) -> Iterator[Line]:
         yield Line(_bad(place), "scheduler", says, "load the module of your cluster's Slurm, or go to a login node")
         return
     try:
-        out = _scheduler.ask("sinfo", "--all", "--noheader", "--format=%P %a %D %T")
+        out = slurm.ask("sinfo", "--all", "--noheader", "--format=%P %a %D %T")
     except SchedulerError as error:
         remedy = "see whether SLURM_CONF is right and slurmctld runs; else ask the admins"
         yield Line(_bad(place), "scheduler", f"sinfo: {error}", remedy)

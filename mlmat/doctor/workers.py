@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmat import parsl_config
-from mlmat.blocks import Blocks
 from mlmat.doctor._answer import answer, differences
 from mlmat.doctor._line import Line, Place
 from mlmat.errors import MlmatError
+from mlmat.scheduler.block_status import Blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ def check(place: Place) -> Iterator[Line]:
 
 
 def _tried(place: Place, folder: Path) -> Iterator[Line]:
-    from mlmat.runner._weights import cache_folder
+    from mlmat.potentials.weights import cache_folder
 
     cache, start, logs = str(cache_folder()), time.monotonic(), folder
     try:

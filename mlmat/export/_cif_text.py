@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmat.export._keys import is_key
-from mlmat.formula import parse, plain
+from mlmat.materials.formula import parse, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,7 +87,7 @@ def _short(value: float) -> str:
 
 
 def _cell(cell: NDArray[np.float64], atoms: Atoms) -> Iterator[str]:
-    from mlmat.structure import counts
+    from mlmat.materials.structure import counts
 
     lengths = np.linalg.norm(cell, axis=1)
     for axis, length in zip(_AXES, lengths, strict=True):

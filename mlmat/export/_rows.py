@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmat import electrons
 from mlmat.export._keys import typed
-from mlmat.reader._mark import MARK, mark
+from mlmat.export_marks import MARK, mark
+from mlmat.materials import electrons
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -190,7 +190,7 @@ class Rows:
         """
 
     def _row(self, read: Mapping[str, Any], extra: Mapping[str, Any]) -> Row:
-        from mlmat.structure import from_row
+        from mlmat.materials.structure import from_row
 
         atoms = from_row(read)
         own = {k: v for k, v in (read.get("mlmat_values") or {}).items() if k not in _LEFT_OUT}

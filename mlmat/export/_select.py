@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import MlmatError, QueryError, UsageError
 from mlmat.export._explain import explained
-from mlmat.store._columns import quoted
-from mlmat.store._formulas import respelled
+from mlmat.store.tables.columns import quoted
+from mlmat.store.tables.formulas import respelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat.export._cif_text import block, block_name, unfit
 from mlmat.export._rows import ABOUT, GEOMETRY
-from mlmat.reader._mark import MARK
+from mlmat.export_marks import MARK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

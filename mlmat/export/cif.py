@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlmat.export._cif_text import block, block_name, unfit
+from mlmat.export._keys import Unique
 from mlmat.export._target import MARK
-from mlmat.export._unique import Unique
 
 if TYPE_CHECKING:
     from pathlib import Path

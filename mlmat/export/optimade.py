@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mlmat.export._keys import is_key
-from mlmat.export._unique import Unique
+from mlmat.export._keys import Unique, is_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +66,7 @@ def resource(row: Row, name: str) -> dict[str, Any]:
 
 
 def _standard(row: Row) -> dict[str, Any]:
-    from mlmat.structure import counts
+    from mlmat.materials.structure import counts
 
     amounts, symbols = counts(row.atoms.numbers), row.atoms.get_chemical_symbols()
     group = {"space_group_it_number": row.about["space_group_it_number"]}

@@ -16,14 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmat import provenance, schemes
+from mlmat import provenance
 from mlmat.errors import MlmatError, ReadError, UsageError
-from mlmat.formula import pretty, reduced_formula, written
 from mlmat.imports._formats import format_for, formats
 from mlmat.imports._given import Unused, Wrong
 from mlmat.imports._place import Places
 from mlmat.imports._read import Begun, Broken, cell_of, fits
-from mlmat.isolation import Lost, isolated_stream
+from mlmat.materials import schemes
+from mlmat.materials.formula import pretty, reduced_formula, written
+from mlmat.processes.isolation import Lost, isolated_stream
 from mlmat.provenance import clean
 from mlmat.reader import Limits
 

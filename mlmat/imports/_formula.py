@@ -7,8 +7,8 @@ import unicodedata
 from math import isfinite
 from typing import Any
 
-from mlmat.formula import HEAVY, HYDRATE, LONGEST, WHOLE, canonical, parts, pretty
 from mlmat.imports._given import Wrong
+from mlmat.materials.formula import HEAVY, HYDRATE, LONGEST, WHOLE, canonical, parts, pretty
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 #: A charge at the end of a formula: Li+, SO4 2-, [VO]2+, Fe+3.

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat import provenance
 from mlmat.container import Refused
-from mlmat.formula import written
 from mlmat.imports import _formula
 from mlmat.imports._formats import format_for, name_of
 from mlmat.imports._given import Given, Lost, Unused, Wrong
 from mlmat.imports._scheme import Said, fitting
+from mlmat.materials.formula import written
 from mlmat.provenance import clean
 from mlmat.reader import Limits, read
-from mlmat.reader._verdict import Refused as NotRead
+from mlmat.reader.common.verdict import Refused as NotRead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -164,7 +164,7 @@ def fits(amounts: _formula.Amounts, structure: Mapping[str, Any], warnings: list
 
 def _structure(given: Given, limits: Limits) -> tuple[dict[str, Any] | None, str | None]:
     """The row of table `structure` that comes with a result, or why there is none although one was given."""
-    from mlmat.structure import to_row
+    from mlmat.materials.structure import to_row
 
     said = given.structure
     if _empty(said):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlmat import schemes
 from mlmat.corrections import Crystal, Uncorrectable, mp2020
 from mlmat.imports._given import Wrong
+from mlmat.materials import schemes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

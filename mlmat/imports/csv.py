@@ -8,8 +8,7 @@ from contextlib import closing
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from mlmat.container import bare_name
-from mlmat.container._compressed import opened
+from mlmat.container import bare_name, opened
 from mlmat.imports._given import Given, Lost, Unused, Wrong, from_cells, known_columns
 
 if TYPE_CHECKING:

@@ -9,12 +9,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlmat.container import bare_name, unpacked
-from mlmat.container._compressed import opened
+from mlmat.container import bare_name, opened, unpacked
 from mlmat.imports._formula import number
 from mlmat.imports._given import Given, Lost, Unused, Wrong, from_cells
-from mlmat.reader._json import LINES, documents
-from mlmat.reader._verdict import NotACrystal
+from mlmat.reader.common.json import LINES, documents
+from mlmat.reader.common.verdict import NotACrystal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ from mlmat.ingest._read import about_file, column_of, lost_row, read_file, read_
 from mlmat.ingest._results import packed
 from mlmat.ingest._stdin import from_stdin
 from mlmat.ingest._work import HEAVY, Work, in_order, problem_of, weight
-from mlmat.isolation import Lost, isolated_map
+from mlmat.processes.isolation import Lost, isolated_map
 from mlmat.provenance import clean
 from mlmat.reader import NOT_KEPT, Limits
 from mlmat.references import files as files_of

@@ -11,8 +11,7 @@ from functools import cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from mlmat.container import containers
-from mlmat.container._compressed import SUFFIXES
+from mlmat.container import SUFFIXES, containers
 from mlmat.errors import ReadError
 from mlmat.reader import patterns
 

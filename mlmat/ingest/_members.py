@@ -13,8 +13,7 @@ from mlmat.ingest._read import describe
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlmat.container import Container
-    from mlmat.container._member import Refusal
+    from mlmat.container import Container, Refusal
     from mlmat.reader import Limits
 
 

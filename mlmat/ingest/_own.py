@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlmat.reader._mark import Exported
+    from mlmat.export_marks import Exported
     from mlmat.store import Store
 
 #: How far two energies may lie apart to be the same, in eV.

@@ -10,20 +10,20 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlmat import electrons
 from mlmat.container import Refused, bare_name, unpacked
 from mlmat.errors import ReadError
+from mlmat.export_marks import apart
 from mlmat.ingest._results import results_of
+from mlmat.materials import electrons
 from mlmat.provenance import clean
 from mlmat.reader import Block, Limits, read
-from mlmat.reader._mark import apart
-from mlmat.reader._values import scalars
+from mlmat.reader.common.values import scalars
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlmat.container._member import Refusal
-    from mlmat.isolation import Lost
+    from mlmat.container import Refusal
+    from mlmat.processes.isolation import Lost
 
 #: Longest text of a block that is kept in the store, in characters.
 MAX_CONTENT = 16 * 1024**2
@@ -169,7 +169,7 @@ def row_of(
 
 def _structure(block: Block, pairs: Mapping[str, Any], problems: list[str]) -> dict[str, Any] | None:
     """The row of table `structure`, with the total charge and multiplicity that key-value pairs say."""
-    from mlmat.structure import to_row
+    from mlmat.materials.structure import to_row
 
     if block.atoms is None:
         return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlmat import provenance
-from mlmat.frame import pack
+from mlmat.arrow_frames import pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -74,7 +74,7 @@ def packed(
     Methods, results (with the source_id of their block), their values, and the geometry that each is about: the file's
     own, since the store may hold the crystal in another orientation and atom order.
     """
-    from mlmat.runner._columns import values_table
+    from mlmat.methods.columns import values_table
 
     having = [row for row in rows if row["results"]]
     if not having:

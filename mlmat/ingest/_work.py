@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlmat.ingest._find import STDIN
 from mlmat.ingest._members import Broken, Note, container_of, is_table
 from mlmat.ingest._read import Part, about_file
-from mlmat.isolation import Lost, isolated_stream
+from mlmat.processes.isolation import Lost, isolated_stream
 from mlmat.provenance import clean
 
 if TYPE_CHECKING:

@@ -173,10 +173,10 @@ def ending(config: Any) -> tuple[float, float] | None:
 
 def describe(config: Any) -> str:
     """A configuration for the run's row: its name, or its file with the text of it."""
-    from mlmat.parsl_config import _settings
+    from mlmat.scheduler import settings
 
     path = Path(str(config)).expanduser()
-    if config == "slurm" and (found := _settings.find()):
+    if config == "slurm" and (found := settings.find()):
         path = found
     if path.suffix in (".py", ".toml") and path.is_file():
         return f"{path.absolute()}\n{path.read_text(errors='replace')}"

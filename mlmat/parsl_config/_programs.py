@@ -11,8 +11,8 @@ import threading
 import time
 from pathlib import Path
 
-from mlmat import child
 from mlmat.parsl_config._environment import PACKAGE, binaries
+from mlmat.processes import child
 
 #: Variables by which an MPI program believes to be part of the job step that its worker runs in: it aborts or hangs.
 STEP = ("SLURM_", "PMI_", "PMI2_", "PMIX_", "PALS_")
@@ -36,9 +36,8 @@ def manager_command(*, same_host: bool) -> str:
     if not same_host:
         return f"{python} {shlex.quote(_code('manager'))} {arguments}"
     pid = os.getpid()
-    watch = (
-        f"import sys; sys.path.append({PACKAGE!r}); from mlmat.child import watch; watch({pid}, {child.born(pid)!r})"
-    )
+    start = f"import sys; sys.path.append({PACKAGE!r}); from mlmat.processes.child import watch"
+    watch = f"{start}; watch({pid}, {child.born(pid)!r})"
     return f"{python} {shlex.quote(watch)} & {program} {arguments}"
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlmat.parsl_config._environment import cores, share, worker_init
-from mlmat.parsl_config._gpus import PER_WORKER, visible
 from mlmat.parsl_config._programs import interchange_command, manager_command
 from mlmat.parsl_config._quiet import QUIET
+from mlmat.processes.gpus import PER_WORKER, visible
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,18 +15,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import RunnerError, UsageError
-from mlmat.parsl_config import _scheduler, _settings
 from mlmat.parsl_config._environment import share, worker_init
-from mlmat.parsl_config._gpus import PER_WORKER, visible
 from mlmat.parsl_config._programs import interchange_command, manager_command
 from mlmat.parsl_config._quiet import QUIET
-from mlmat.parsl_config._scheduler import SchedulerError
+from mlmat.processes.gpus import PER_WORKER, visible
+from mlmat.scheduler import settings as slurm_settings
+from mlmat.scheduler import slurm
+from mlmat.scheduler.slurm import SchedulerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlmat.parsl_config._scheduler import Partition
-    from mlmat.parsl_config._settings import Slurm
+    from mlmat.scheduler.settings import Slurm
+    from mlmat.scheduler.slurm import Partition
 
 
 #: Settings that a user may have for every sbatch, as SBATCH_ACCOUNT; those of the file go first.
@@ -49,8 +50,8 @@ def chosen(config: str) -> tuple[Path | None, Slurm]:
     file = None if config == "slurm" else Path(config).expanduser()
     if file and (file.suffix != ".toml" or not file.is_file()):
         raise UsageError(f"{config}: settings are `slurm` or a file that ends in .toml; `mlmat config init` writes one")
-    file = file or _settings.find()
-    return file, completed(_settings.read(file) if file else _settings.Slurm())
+    file = file or slurm_settings.find()
+    return file, completed(slurm_settings.read(file) if file else slurm_settings.Slurm())
 
 
 def completed(settings: Slurm) -> Slurm:
@@ -87,7 +88,7 @@ def _left(environment: Mapping[str, str], job: str) -> str:
     if (end := environment.get("SLURM_JOB_END_TIME", "")).isdigit():
         return _hours(max(60, int(int(end) - time.time())))
     try:
-        left = _scheduler.time_left(job)
+        left = slurm.time_left(job)
     except SchedulerError as error:
         raise RunnerError(f"Slurm does not say how long job {job} may run: {error}") from error
     return left if left[:1].isdigit() else NO_END
@@ -96,7 +97,7 @@ def _left(environment: Mapping[str, str], job: str) -> str:
 def partitions_of(settings: Slurm) -> list[Partition]:
     """The partitions that blocks may go to, once for each kind of nodes. Raises UsageError, RunnerError (no Slurm)."""
     try:
-        found = _scheduler.partitions()
+        found = slurm.partitions()
     except SchedulerError as error:
         raise RunnerError(f"{error}; see `mlmat doctor --config slurm`") from error
     wanted = set(settings.partition.split(",")) - {""}
@@ -117,7 +118,7 @@ def tried(settings: Slurm) -> str:
         raise RunnerError(f"partition {fitting[0].name} is closed: its jobs wait; choose another, or ask why")
     check_limits(settings, [one for one in fitting if one.up])
     try:
-        return _scheduler.would_start(script(settings))
+        return slurm.would_start(script(settings))
     except SchedulerError as error:
         raise RunnerError(f"Slurm would not take such a block: {error}") from error
 
@@ -135,7 +136,7 @@ def check_limits(settings: Slurm, fitting: list[Partition]) -> None:
 def _against(settings: Slurm, fitting: list[Partition]) -> str:
     """Why a partition, given by its kinds of nodes, never starts such a block; empty where it may."""
     name, limit = fitting[0].name, fitting[0].limit
-    if limit[:1].isdigit() and settings.seconds > _settings.seconds_of(limit):
+    if limit[:1].isdigit() and settings.seconds > slurm_settings.seconds_of(limit):
         return f"walltime {settings.walltime}: partition {name} allows {limit} at most"
     if settings.cores_per_node > (cores := max(one.cores for one in fitting)):
         return f"cores_per_node = {settings.cores_per_node}: nodes of partition {name} have {cores}"
@@ -157,9 +158,9 @@ def shared(settings: Slurm, folder: Path) -> Path:
 def _outside(settings: Slurm, folder: Path) -> Any:
     from parsl.launchers import SrunLauncher
 
-    from mlmat.parsl_config._blocks import SlurmBlocks
+    from mlmat.scheduler.provider import SlurmBlocks
 
-    if not _scheduler.is_there():
+    if not slurm.is_there():
         raise RunnerError("sbatch is not on PATH: is this a host of the cluster? see `mlmat doctor --config slurm`")
     check_limits(settings, partitions_of(settings))
     # parsl asks for whole minutes.
@@ -180,7 +181,7 @@ def _outside(settings: Slurm, folder: Path) -> Any:
         exclusive=settings.exclusive,
         scheduler_options="\n".join(_options(settings)),
         worker_init=prologue(settings),
-        cmd_timeout=int(_scheduler.PATIENCE),
+        cmd_timeout=int(slurm.PATIENCE),
     )
     return _config(settings, folder, provider)
 
@@ -188,7 +189,7 @@ def _outside(settings: Slurm, folder: Path) -> Any:
 def _inside(settings: Slurm, folder: Path) -> Any:
     from parsl.launchers import SrunLauncher
 
-    from mlmat.parsl_config._blocks import Allocation
+    from mlmat.scheduler.provider import Allocation
 
     provider = Allocation(
         settings.batch,
@@ -206,7 +207,7 @@ def _inside(settings: Slurm, folder: Path) -> Any:
 def _config(settings: Slurm, folder: Path, provider: Any) -> Any:
     from parsl.config import Config
 
-    from mlmat.parsl_config._blocks import Executor, watch_blocks
+    from mlmat.scheduler.provider import Executor, watch_blocks
 
     executor = Executor(
         label="slurm",

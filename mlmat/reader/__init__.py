@@ -17,7 +17,7 @@ from os import fspath, sep
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from mlmat.reader._block import NOT_KEPT, Block, Limits, Outcome
+from mlmat.reader.common.block import NOT_KEPT, Block, Limits, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -10,16 +10,16 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mlmat.reader._block import CONSTRAINTS
-from mlmat.reader._crystal import Content, Part, block, to_the_end
-from mlmat.reader._json import Node, documents
-from mlmat.reader._values import SHAPES
-from mlmat.reader._verdict import NotACrystal, some
+from mlmat.reader.common.block import CONSTRAINTS
+from mlmat.reader.common.crystal import Content, Part, block, to_the_end
+from mlmat.reader.common.json import Node, documents
+from mlmat.reader.common.values import SHAPES
+from mlmat.reader.common.verdict import NotACrystal, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlmat.reader._block import Block, Limits
+    from mlmat.reader.common.block import Block, Limits
 
 FORMAT = "JSON of ase.db (.json)"
 PATTERNS = ("*.json",)

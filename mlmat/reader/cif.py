@@ -9,9 +9,9 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
-from mlmat.reader._block import Block, Limits, Outcome
-from mlmat.reader._text import GZIP_MAGIC, Chunk, chunks, decoded, unpacked, words
-from mlmat.reader._verdict import NotACrystal, Refused, one_line
+from mlmat.reader.common.block import Block, Limits, Outcome
+from mlmat.reader.common.text import GZIP_MAGIC, Chunk, chunks, decoded, unpacked, words
+from mlmat.reader.common.verdict import NotACrystal, Refused, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -79,11 +79,11 @@ def _syntax_error(message: str, lines_before: int) -> str:
 
 
 def _read_block(chunk: Chunk, index: int, block: gemmi.cif.Block, limits: Limits) -> Block:
-    from mlmat.reader._composition import parse_formula
-    from mlmat.reader._items import Items
-    from mlmat.reader._judge import judge
-    from mlmat.reader._own import PREFIX
-    from mlmat.reader._values import scalars
+    from mlmat.reader._cif.items import Items
+    from mlmat.reader._cif.judge import judge
+    from mlmat.reader._cif.own import PREFIX
+    from mlmat.reader.common.composition import parse_formula
+    from mlmat.reader.common.values import scalars
 
     warnings: list[str] = []
     formula = None

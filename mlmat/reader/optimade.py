@@ -10,16 +10,16 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mlmat.reader._crystal import Content, Part, block, check_size, elements, isotope, refusal, to_the_end
-from mlmat.reader._json import Node, documents
-from mlmat.reader._occupancy import shares
-from mlmat.reader._values import SHAPES
-from mlmat.reader._verdict import NotACrystal, Refused, some
+from mlmat.reader.common.crystal import Content, Part, block, check_size, elements, isotope, refusal, to_the_end
+from mlmat.reader.common.json import Node, documents
+from mlmat.reader.common.occupancy import shares
+from mlmat.reader.common.values import SHAPES
+from mlmat.reader.common.verdict import NotACrystal, Refused, some
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlmat.reader._block import Block, Limits
+    from mlmat.reader.common.block import Block, Limits
 
 FORMAT = "OPTIMADE (.jsonl, .ndjson, .json)"
 PATTERNS = ("*.jsonl", "*.ndjson", "*.json")

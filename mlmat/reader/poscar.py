@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from mlmat.reader._block import SELECTIVE
-from mlmat.reader._crystal import Content, Part, block, check_size, elements, to_the_end
-from mlmat.reader._text import decoded
-from mlmat.reader._verdict import NotACrystal, Refused
+from mlmat.reader.common.block import SELECTIVE
+from mlmat.reader.common.crystal import Content, Part, block, check_size, elements, to_the_end
+from mlmat.reader.common.text import decoded
+from mlmat.reader.common.verdict import NotACrystal, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mlmat.reader._block import Block, Limits
+    from mlmat.reader.common.block import Block, Limits
 
 FORMAT = "POSCAR (POSCAR, CONTCAR, .poscar, .vasp)"
 PATTERNS = (

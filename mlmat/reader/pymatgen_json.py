@@ -11,16 +11,16 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlmat.reader._block import SELECTIVE
-from mlmat.reader._crystal import Content, Part, block, check_size, elements, refusal, to_the_end
-from mlmat.reader._json import Node, documents
-from mlmat.reader._occupancy import shares
-from mlmat.reader._verdict import NotACrystal, Refused
+from mlmat.reader.common.block import SELECTIVE
+from mlmat.reader.common.crystal import Content, Part, block, check_size, elements, refusal, to_the_end
+from mlmat.reader.common.json import Node, documents
+from mlmat.reader.common.occupancy import shares
+from mlmat.reader.common.verdict import NotACrystal, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlmat.reader._block import Block, Limits
+    from mlmat.reader.common.block import Block, Limits
 
 FORMAT = "JSON of pymatgen (.json, .jsonl, .ndjson)"
 PATTERNS = ("*.json", "*.jsonl", "*.ndjson")

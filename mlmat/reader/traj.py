@@ -5,16 +5,16 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mlmat.reader._block import CONSTRAINTS
-from mlmat.reader._crystal import Content, Part, block, to_the_end
-from mlmat.reader._ulm import item, places, tag
-from mlmat.reader._values import SHAPES
-from mlmat.reader._verdict import NotACrystal
+from mlmat.reader.common.block import CONSTRAINTS
+from mlmat.reader.common.crystal import Content, Part, block, to_the_end
+from mlmat.reader.common.ulm import item, places, tag
+from mlmat.reader.common.values import SHAPES
+from mlmat.reader.common.verdict import NotACrystal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlmat.reader._block import Block, Limits
+    from mlmat.reader.common.block import Block, Limits
 
 FORMAT = "trajectory of ASE (.traj)"
 PATTERNS = ("*.traj",)

@@ -9,18 +9,18 @@ import re
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mlmat.reader._block import MOVE_MASK
-from mlmat.reader._crystal import Content, Part, block, check_size, to_the_end
-from mlmat.reader._text import decoded
-from mlmat.reader._values import SHAPES, voigt
-from mlmat.reader._verdict import NotACrystal, Refused
+from mlmat.reader.common.block import MOVE_MASK
+from mlmat.reader.common.crystal import Content, Part, block, check_size, to_the_end
+from mlmat.reader.common.text import decoded
+from mlmat.reader.common.values import SHAPES, voigt
+from mlmat.reader.common.verdict import NotACrystal, Refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ase import Atoms
 
-    from mlmat.reader._block import Block, Limits
+    from mlmat.reader.common.block import Block, Limits
 
 FORMAT = "extended XYZ (.xyz, .extxyz)"
 PATTERNS = ("*.xyz", "*.extxyz")

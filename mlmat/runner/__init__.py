@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlmat.runner._base import Prepared, Unreadable, WrappedAtomsRunner
+from mlmat.runner._base import Prepared, Unreadable, WrappedAtomsRunner, attempt
 
 if TYPE_CHECKING:
-    from mlmat.runner._execute import execute_runner
+    from mlmat.worker.execute import execute_runner
 
-__all__ = ["Prepared", "Unreadable", "WrappedAtomsRunner", "execute_runner"]
+__all__ = ["Prepared", "Unreadable", "WrappedAtomsRunner", "attempt", "execute_runner"]
 
 #: Listed by `mlmat runners` beside the modules of this folder.
 EXAMPLE = ("mlmat.example_runner", "The smallest useful runner, on ASE's EMT.")
@@ -21,7 +21,7 @@ EXAMPLE = ("mlmat.example_runner", "The smallest useful runner, on ASE's EMT.")
 def __getattr__(name: str) -> Any:
     # parsl takes a while to import: only those who execute pay for it.
     if name == "execute_runner":
-        from mlmat.runner._execute import execute_runner
+        from mlmat.worker.execute import execute_runner
 
         return execute_runner
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,9 +22,9 @@ class Prepared:
     settings: what the worker builds the runner with; identity: the settings that make the method (a path of
     weights is not among them, their SHA-256 is); packages: distributions whose versions stand in the run;
     notes: lines that the user is told once; batch_seconds: of work that travels together, and is lost together when a
-    screen is stopped; scheme: the energy scheme (`mlmat.schemes`), trained_on: data sets and teachers of the model,
-    separated by commas, expected_errors: mean absolute errors in eV/atom by quantity. These describe the method and are
-    no part of its identity.
+    screen is stopped; scheme: the energy scheme (`mlmat.materials.schemes`), trained_on: data sets and teachers of the
+    model, separated by commas, expected_errors: mean absolute errors in eV/atom by quantity. These describe the method
+    and are no part of its identity.
     """
 
     settings: Mapping[str, Any]
@@ -115,9 +115,7 @@ class WrappedAtomsRunner:
 
         Override it when one call on many is faster than many calls; the default calls `run` on each.
         """
-        from mlmat.runner._outcome import run_each
-
-        return run_each(self, batch)
+        return (attempt(self, atoms) for atoms in batch)
 
     @property
     def workdir(self) -> Path:
@@ -152,3 +150,13 @@ def _new_directory(parent: Path) -> Path:
             parent.mkdir(parents=True, exist_ok=True)
             return Path(tempfile.mkdtemp(prefix="run-", dir=parent))
     raise FileNotFoundError(f"{parent}: no scratch directory can be made in it")
+
+
+def attempt(runner: WrappedAtomsRunner, atoms: Atoms) -> Any:
+    """What `run` returned or raised."""
+    try:
+        return runner.run(atoms)
+    except KeyboardInterrupt:  # the user's, or the worker is being ended: not the structure's failure
+        raise
+    except BaseException as error:
+        return error

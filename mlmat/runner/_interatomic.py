@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from mlmat.runner._potential import Evaluation, Evaluator
-    from mlmat.runner._relax import Relaxed
+    from mlmat.potentials.potential import Evaluation, Evaluator
+    from mlmat.potentials.relax import Relaxed
 
 CHOICES = {
     "relax": ("none", "positions", "cell"),
@@ -97,7 +97,7 @@ class InteratomicRunner(WrappedAtomsRunner):
         return self.__dict__ | {"_potential": None}  # a worker loads its own model
 
     def _relax(self, batch: Sequence[Atoms], potential: Evaluator) -> list[Relaxed | Exception]:
-        from mlmat.runner._relax import Goal, relax
+        from mlmat.potentials.relax import Goal, relax
 
         goal = Goal(self.relax, self.fmax, self.max_steps, self.optimizer)
         return relax(batch, potential.evaluate, goal)

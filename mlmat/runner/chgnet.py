@@ -10,15 +10,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mlmat import provenance, schemes
+from mlmat import provenance
 from mlmat.errors import ModelError, RunnerError
+from mlmat.materials import schemes
 from mlmat.runner._base import Prepared
 from mlmat.runner._interatomic import COLUMNS, InteratomicRunner, batch_seconds, checked, identity, require
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlmat.runner._chgnet import Chgnet
+    from mlmat.potentials.chgnet import Chgnet
 
 #: Files in chgnet's package.
 MODELS = {
@@ -91,7 +92,7 @@ class Runner(InteratomicRunner):
 
     def _load(self) -> Chgnet:
         path = weights(self.model)
-        from mlmat.runner._chgnet import Chgnet
+        from mlmat.potentials.chgnet import Chgnet
 
         assert self.batch_edges is not None
         return Chgnet(path, self.model, self.dtype, self.device, self.batch_edges)

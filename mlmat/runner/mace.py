@@ -10,14 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mlmat.runner import _models
+from mlmat.potentials import models
 from mlmat.runner._base import Prepared
 from mlmat.runner._interatomic import InteratomicRunner, batch_seconds, checked, identity, require
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlmat.runner._mace import Potential
+    from mlmat.potentials.mace import Potential
 
 _UNTRAINED_NOTE = (
     "This MACE model is untrained: its numbers mean nothing. "
@@ -44,7 +44,7 @@ class Runner(InteratomicRunner):
         self,
         files: Any = (),
         *,
-        model: str = _models.default(),
+        model: str = models.default(),
         dtype: str = "float64",
         relax: str = "none",
         fmax: float = 0.05,
@@ -76,7 +76,7 @@ class Runner(InteratomicRunner):
         full = checked("mace", settings, cls.__init__.__kwdefaults__ or {})
         head = full["head"]
         require(head is None or isinstance(head, str), f"head={head!r}: use the name of one of the model's heads")
-        model = _models.resolve(full["model"])
+        model = models.resolve(full["model"])
         return Prepared(
             settings=full | {"model": str(model.path)},
             identity=identity(full, *(["head"] if head is not None else [])),
@@ -90,9 +90,9 @@ class Runner(InteratomicRunner):
         )
 
     def _load(self) -> Potential:
-        from mlmat.runner._mace import Potential
+        from mlmat.potentials.mace import Potential
 
         path = Path(self.model)
         if not path.is_absolute():  # made by hand, without `prepare`
-            path = _models.resolve(self.model).path or path
+            path = models.resolve(self.model).path or path
         return Potential(path, self.dtype, self.device, self.head, self.batch_edges)

@@ -10,10 +10,10 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from mlmat import parsl_config, provenance
-from mlmat.batching import Feed
 from mlmat.errors import StoreLocked, UsageError
 from mlmat.screen._loop import Screen, Summary
 from mlmat.screen._nothing import why_nothing
+from mlmat.screen._queue import Feed
 from mlmat.screen._recorder import Recorder, end_leftovers
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from mlmat.runner._method import Plan
+    from mlmat.methods.method import Plan
     from mlmat.store import Journal, Store
 
 __all__ = ["Summary", "screen"]

@@ -14,16 +14,16 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlmat import frame, parsl_config, provenance
+from mlmat import arrow_frames, parsl_config, provenance
 from mlmat.errors import RunnerError, StoreLocked
-from mlmat.runner._packing import Ticket, failure_frame
-from mlmat.runner._task import run_task
+from mlmat.worker.packing import Ticket, failure_frame
+from mlmat.worker.task import run_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlmat.batching import Batch, Feed
-    from mlmat.runner._method import Plan
+    from mlmat.methods.method import Plan
+    from mlmat.screen._queue import Batch, Feed
     from mlmat.store import Journal, Store
 
 #: Seconds between two flushes of the journal into the store.
@@ -148,7 +148,7 @@ class Screen:
                 return
             batch.tries += 1
             future = parsl_config.submit(
-                kernel, run_task, self.plan.recipe, self._ticket(batch.tries), frame.to_ipc(batch.geometry)
+                kernel, run_task, self.plan.recipe, self._ticket(batch.tries), arrow_frames.to_ipc(batch.geometry)
             )
             self._flight[future] = batch
 
@@ -187,7 +187,7 @@ class Screen:
         """Keep what came home; the seconds that it took."""
         seconds = 0.0
         for packed in frames:
-            meta = frame.meta_of(packed)
+            meta = arrow_frames.meta_of(packed)
             if "ok" not in meta:
                 continue
             journal.append(packed)
@@ -273,5 +273,5 @@ class Screen:
 
 def _meta(packed: bytes, name: str) -> dict[str, Any] | None:
     """What is said beside the tables of a frame, when it names this."""
-    meta = frame.meta_of(packed)
+    meta = arrow_frames.meta_of(packed)
     return meta if name in meta else None

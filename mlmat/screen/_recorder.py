@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from mlmat import child, leftovers, parsl_config, provenance
-from mlmat.blocks import Block, Blocks
+from mlmat import parsl_config, provenance
+from mlmat.processes import child
 from mlmat.progress import Remaining
-from mlmat.store import _runs
+from mlmat.scheduler.block_status import Block, Blocks
+from mlmat.screen import orphans
+from mlmat.store.access import runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -34,7 +36,7 @@ class Recorder:
 
     def __init__(self, work: Screen, run: Mapping[str, Any], total: int) -> None:
         self._work, self._folder = work, work.store.folder
-        self._path = _runs.place(self._folder, work.run_id)
+        self._path = runs.place(self._folder, work.run_id)
         self._blocks: Blocks | None = None
         self._was: dict[str, Block] = {}
         self._samples: deque[tuple[float, int]] = deque()
@@ -73,7 +75,7 @@ class Recorder:
         if ours:
             prune(Path(where), self._work.store.runs())
         try:
-            with leftovers.marked(self._work.run_id):
+            with orphans.marked(self._work.run_id):
                 yield
         except BaseException as error:
             why = " ".join(f"{type(error).__name__}: {error}".split())
@@ -132,7 +134,7 @@ class Recorder:
         }  # fmt: skip
         with self._writing, suppress(OSError):
             self.record |= counts
-            _runs.write(self._path, self.record)
+            runs.write(self._path, self.record)
 
     def _rate(self, done: int) -> float | None:
         """Structures per second of the last minutes."""
@@ -152,7 +154,7 @@ class Recorder:
             "blocks": [], "workers": 0, "ended_at": _now(),
         }  # fmt: skip
         self._tell()
-        _runs.forget(self._folder)
+        runs.forget(self._folder)
 
 
 def _interchanges(kernel: Any) -> Iterator[tuple[int, str | None]]:
@@ -163,8 +165,8 @@ def _interchanges(kernel: Any) -> Iterator[tuple[int, str | None]]:
 
 def end_leftovers(store: Store, say: Callable[[str], None] | None) -> None:
     """End what dead drivers of a store have left, and say so. Call it as a driver."""
-    for record in _runs.left_something(store.runs()):
-        found, still = leftovers.end(record)
+    for record in runs.left_something(store.runs()):
+        found, still = orphans.end(record)
         if found and say:
             ended = "could not be ended" if still else "is ended"
             say(f"what {record['who']} had left {ended}: {still or found}")
@@ -172,10 +174,10 @@ def end_leftovers(store: Store, say: Callable[[str], None] | None) -> None:
             words = {name: value for name, value in record.items() if name != "alive"}
             outcome = record.get("outcome") or "killed"
             with suppress(OSError):
-                _runs.write(_runs.place(store.folder, record["run_id"]), {**words, "outcome": outcome, "clean": True})
+                runs.write(runs.place(store.folder, record["run_id"]), {**words, "outcome": outcome, "clean": True})
 
 
-def prune(folder: Path, records: list[_runs.Record]) -> None:
+def prune(folder: Path, records: list[runs.Record]) -> None:
     """Remove the logs of the oldest runs, but not of those that are at work or left something."""
     needed = {record["run_id"] for record in records if record["alive"] or not record.get("clean")}
     found = sorted(path for path in folder.glob("*-*-*-*-*") if path.is_dir())

@@ -12,25 +12,19 @@ from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from mlmat.errors import StoreLocked
-from mlmat.store import (
-    _corrections,
-    _drivers,
-    _exclusions,
-    _imported,
-    _imports,
-    _journal,
-    _mixtures,
-    _results,
-    _runs,
-    _schema,
-    _structures,
-)
-from mlmat.store._bounds import Bounds
-from mlmat.store._columns import runner_name
-from mlmat.store._journal import Journal
-from mlmat.store._mending import Mending
+from mlmat.store._mending import Forgotten, Mending
 from mlmat.store._reading import Reading
-from mlmat.store._results import Unmergeable
+from mlmat.store.access import drivers, runs
+from mlmat.store.access import journal as _journal
+from mlmat.store.access.bounds import Bounds
+from mlmat.store.access.journal import Journal
+from mlmat.store.mend import exclusions
+from mlmat.store.quality import corrections
+from mlmat.store.schema import migrations
+from mlmat.store.tables import file_results, import_rows, mixtures, results
+from mlmat.store.tables import structures as structure_rows
+from mlmat.store.tables.columns import runner_name
+from mlmat.store.tables.results import Unmergeable
 
 if TYPE_CHECKING:
     import os
@@ -40,9 +34,8 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-    from mlmat.store.asedb import AseDatabase
 
-__all__ = ["Journal", "Store", "open_store"]
+__all__ = ["Forgotten", "Journal", "Store", "open_store"]
 
 #: Bytes of a journal that one transaction merges: it stays under a second.
 MERGE_BYTES = 16_000_000
@@ -73,12 +66,6 @@ class Store(Mending, Reading):
     def __repr__(self) -> str:
         return f"<mlmat store {self.path}>"
 
-    def asedb(self, method: str | None = None) -> AseDatabase:
-        """The store as a database of ASE, with the latest results or those of a method; see `mlmat.store.asedb`."""
-        from mlmat.store.asedb import AseDatabase
-
-        return AseDatabase(self, method)
-
     # -- merging ---------------------------------------------------------------------------------
 
     @contextmanager
@@ -87,10 +74,10 @@ class Store(Mending, Reading):
         self._adopt(timeout)
         with self._transaction(timeout, bounds) as con:
             if not self._writable:
-                _schema.upgrade(con, self.path)
+                migrations.upgrade(con, self.path)
                 self._writable = self._readable = True
             yield con
-            _exclusions.refresh(con)
+            exclusions.refresh(con)
 
     def _adopt(self, timeout: float) -> None:
         """Merge the journals of dead drivers, each by itself: one that cannot be merged must not stop the others."""
@@ -109,8 +96,8 @@ class Store(Mending, Reading):
         for frames in _journal.chunks(journal.frames(), MERGE_BYTES):
             try:
                 with self._transaction(timeout) as con:
-                    count += _results.merge(con, frames, self._described)
-                    _exclusions.refresh(con)
+                    count += results.merge(con, frames, self._described)
+                    exclusions.refresh(con)
             except Unmergeable:
                 count += sum(self._merge_or_keep(journal, frame, timeout) for frame in frames)
         journal.clear()
@@ -119,8 +106,8 @@ class Store(Mending, Reading):
     def _merge_or_keep(self, journal: Journal, frame: bytes, timeout: float) -> int:
         try:
             with self._transaction(timeout) as con:
-                count = _results.merge(con, [frame], self._described)
-                _exclusions.refresh(con)
+                count = results.merge(con, [frame], self._described)
+                exclusions.refresh(con)
                 return count
         except Unmergeable as error:
             kept = journal.set_aside(frame)
@@ -152,15 +139,15 @@ class Store(Mending, Reading):
     def changed_files(self, files: pa.Table) -> list[str]:
         """Of files (path, size, mtime_ns) those that the ledger does not hold as they are."""
         with self._reading() as con:
-            return _structures.changed_files(con, files)
+            return structure_rows.changed_files(con, files)
 
     def add_sources(self, sources: pa.Table | None, structures: pa.Table | None, **more: Any) -> dict[str, int]:
         """Write blocks and their structures in one transaction; the number of blocks by outcome.
 
-        more: containers and imported results, as in `_imported.add`.
+        more: containers and imported results, as in `file_results.add`.
         """
         with self._writing() as con:
-            return dict(_imported.add(con, sources, structures, **more))
+            return dict(file_results.add(con, sources, structures, **more))
 
     # -- importing -------------------------------------------------------------------------------
 
@@ -170,8 +157,8 @@ class Store(Mending, Reading):
         Raises UsageError where its name means another method.
         """
         with self._writing() as con:
-            scheme = _imports.check_method(con, method)
-            _results.add_row(con, "run", run)
+            scheme = import_rows.check_method(con, method)
+            results.add_row(con, "run", run)
             return scheme
 
     def add_imports(
@@ -179,12 +166,12 @@ class Store(Mending, Reading):
     ) -> dict[str, int]:
         """Write rows of a file of results, and their methods, in one transaction; how many became what."""
         with self._writing() as con:
-            return _imports.add(con, rows, list(methods))
+            return import_rows.add(con, rows, list(methods))
 
     def forget_imports(self, method: Mapping[str, Any], path: str, run_id: str) -> int:
         """Rows of a file that a whole import of it did not meet count no more; the number of results among them."""
         with self._writing() as con:
-            return _imports.forget(con, method, path, run_id)
+            return import_rows.forget(con, method, path, run_id)
 
     # -- correcting ------------------------------------------------------------------------------
 
@@ -195,17 +182,17 @@ class Store(Mending, Reading):
         somebody reads them. Raises UsageError where the corrections do not fit the scheme of the method.
         """
         with self._writing() as con:
-            method_id = _corrections.derive(con, method, scheme)
+            method_id = corrections.derive(con, method, scheme)
             if run is not None:
-                _results.add_row(con, "run", {**run, "method_id": method_id})
-                _results.end_run(con, run["run_id"], "finished")
+                results.add_row(con, "run", {**run, "method_id": method_id})
+                results.end_run(con, run["run_id"], "finished")
         self.refresh_corrections()
         return method_id
 
     def corrected(self, method_id: str) -> tuple[str, list[tuple[str | None, int]]]:
         """Name of a derived method, and how many results are corrected (None) or are not, by reason."""
         with self._reading() as con:
-            return _corrections.summary(con, method_id)
+            return corrections.summary(con, method_id)
 
     # -- mixing ----------------------------------------------------------------------------------
 
@@ -216,22 +203,22 @@ class Store(Mending, Reading):
         different_schemes: also where their energy schemes differ, which each row then says. Raises UsageError.
         """
         with self._writing() as con:
-            return _mixtures.put(con, name, methods, different_schemes)
+            return mixtures.put(con, name, methods, different_schemes)
 
     def mixture_note(self, mixture_id: str) -> str | None:
         """What is to be known of the schemes in a mixture; None where all are known and the same."""
         with self._reading() as con:
-            return _mixtures.note(con, mixture_id)
+            return mixtures.note(con, mixture_id)
 
     def mixtures(self) -> dict[str, list[str]]:
         """The methods of each mixture, by its name."""
         with self._reading() as con:
-            return _mixtures.listed(con)
+            return mixtures.listed(con)
 
     def unmix(self, name: str) -> None:
         """Forget a mixture; the results of its methods stay. Raises UsageError."""
         with self._writing() as con:
-            _mixtures.drop(con, name)
+            mixtures.drop(con, name)
 
     # -- screening -------------------------------------------------------------------------------
 
@@ -239,8 +226,8 @@ class Store(Mending, Reading):
         """Register a run, and its method where it is new."""
         with self._writing() as con:
             if method is not None:
-                _results.add_method(con, method)
-            _results.add_row(con, "run", run)
+                results.add_method(con, method)
+            results.add_row(con, "run", run)
 
     def adopt_method(self, method: Mapping[str, Any]) -> None:
         """Register a method that is unknown although its results are here.
@@ -252,12 +239,12 @@ class Store(Mending, Reading):
             if not con.execute(query, [method["method_id"]]).fetchall():
                 return
         with self._writing() as con:
-            _results.add_method(con, method)
+            results.add_method(con, method)
 
     def end_run(self, run_id: str, outcome: str, timeout: float = 60.0) -> None:
         """Say how a run ended: finished, stopped or failed. Raises StoreLocked."""
         with self._writing(timeout) as con:
-            _results.end_run(con, run_id, outcome)
+            results.end_run(con, run_id, outcome)
         if outcome == "finished":
             self._after_run(run_id)
 
@@ -269,17 +256,17 @@ class Store(Mending, Reading):
     def find_method(self, text: str) -> str:
         """The id of a method given by id, name or runner. Raises UsageError."""
         with self._reading() as con:
-            return _results.find_method(con, text)
+            return results.find_method(con, text)
 
     def pending(self, method_id: str, **options: Any) -> pa.Table:
-        """Structures without a current result of a method (structure_id, nsites); options as in `_results.pending`."""
+        """Structures without a current result of a method (structure_id, nsites); options as in `results.pending`."""
         with self._reading() as con:
-            return _results.pending(con, method_id, **options)
+            return results.pending(con, method_id, **options)
 
     def asked_for(self, **options: Any) -> int:
         """How many structures `pending` looks at with these options (where, of, include_flagged)."""
         with self._reading() as con:
-            return _results.asked_for(con, **options)
+            return results.asked_for(con, **options)
 
     def journal(self, name: str) -> Journal:
         """A journal of this process's own for what its workers return."""
@@ -288,24 +275,24 @@ class Store(Mending, Reading):
 
     def driver(self, method_id: str, who: str) -> AbstractContextManager[None]:
         """Be the one driver of a method. Raises StoreLocked, naming who is at work."""
-        return _drivers.driver(self.folder, method_id, who, self._hosts)
+        return drivers.driver(self.folder, method_id, who, self._hosts)
 
     def archive_reader(self, who: str) -> AbstractContextManager[None]:
         """Be the one who reads containers into this store. Raises StoreLocked, naming who does so already."""
-        return _drivers.archive_reader(self.folder, who, self._hosts)
+        return drivers.archive_reader(self.folder, who, self._hosts)
 
     def drivers(self) -> list[str]:
         """Who is at work on this store: one line for each living driver."""
-        return _drivers.at_work(self.folder, self._hosts)
+        return drivers.at_work(self.folder, self._hosts)
 
     def runs(self) -> list[dict[str, Any]]:
         """What the driver of each run tells, newest first; `alive` says whether it is at work."""
-        return _runs.states(self.folder, self._hosts)
+        return runs.states(self.folder, self._hosts)
 
     def status(self) -> dict[str, Any]:
         """Blocks by outcome, results by method, failures by class, and what `beside` says."""
         with self._reading() as con:
-            tables = _results.status_tables(con)
+            tables = results.status_tables(con)
         return {**tables, **self.beside()}
 
     def beside(self) -> dict[str, Any]:

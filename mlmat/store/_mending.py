@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat import provenance
 from mlmat.errors import StoreError, StoreLocked
-from mlmat.store import _copies, _exclusions, _forget, _guard, _removal, _results, _runs
-from mlmat.store._bounds import Bounds
 from mlmat.store._reading import answered, to_pandas
-from mlmat.store._stability import Stability
+from mlmat.store.access import runs
+from mlmat.store.access.bounds import Bounds
+from mlmat.store.hulls.refresh import Stability
+from mlmat.store.mend import copies, exclusions, forget, guard, removal
+from mlmat.store.tables import results as result_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
     import duckdb
     import pandas as pd
 
-    from mlmat.store._exclusions import Excluded
-    from mlmat.store._forget import Going, Wish
+    from mlmat.store.mend.exclusions import Excluded
+    from mlmat.store.mend.forget import Going, Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,10 @@ class Mending(Stability):
         self._before(statement)
         with self._writing(bounds=limits) as con:
             if run is not None:
-                _results.add_row(con, "run", run)
-            found = limits.run(con, lambda: _guard.run(con, statement, lambda answer: to_pandas(answered(answer))))
+                result_rows.add_row(con, "run", run)
+            found = limits.run(con, lambda: guard.run(con, statement, lambda answer: to_pandas(answered(answer))))
             if run is not None:
-                _results.end_run(con, run["run_id"], "finished")
+                result_rows.end_run(con, run["run_id"], "finished")
             return found
 
     def leave_out(
@@ -92,16 +94,16 @@ class Mending(Stability):
         named: ids or their beginnings, or sources; where: SQL over `structure` and `source`, with results over `phase`;
         dry_run: change nothing, say what would be. Raises StoreError, QueryError.
         """
-        reason = None if why is None else _exclusions.check_why(why)
+        reason = None if why is None else exclusions.check_why(why)
         try:
             with self._writing() as con:
-                found = _exclusions.items(con, named, sources, where, results)
-                done = _exclusions.include(con, found) if reason is None else _exclusions.exclude(con, found, reason)
+                found = exclusions.items(con, named, sources, where, results)
+                done = exclusions.include(con, found) if reason is None else exclusions.exclude(con, found, reason)
                 if dry_run:
                     raise _Undone(done)
                 if run is not None:
-                    _results.add_row(con, "run", run)
-                    _results.end_run(con, run["run_id"], "finished")
+                    result_rows.add_row(con, "run", run)
+                    result_rows.end_run(con, run["run_id"], "finished")
         except _Undone as undone:
             return undone.report  # type: ignore[no-any-return]
         return done
@@ -110,7 +112,7 @@ class Mending(Stability):
         """What `take_out` would take out. Raises StoreError, UsageError for what is not there."""
         try:
             with self._writing() as con:  # after what dead drivers left was merged: it goes, too
-                raise _Undone(_forget.plan(con, wish))
+                raise _Undone(forget.plan(con, wish))
         except _Undone as undone:
             return undone.report  # type: ignore[no-any-return]
 
@@ -127,19 +129,19 @@ class Mending(Stability):
         with ExitStack() as stack:
             self._alone(stack, wish, seen, provenance.who(run))
             with self._writing() as con:
-                going = _forget.plan(con, wish)
+                going = forget.plan(con, wish)
                 if going != seen:
                     raise StoreError(f"{self.path}: has changed just now, and so has what would go; run it again")
-                copy = _copies.free_name(self.path, "forget") if backup else None
+                copy = copies.free_name(self.path, "forget") if backup else None
                 if copy is not None:
-                    _copies.keep(self.path, copy, "nothing was forgotten")
-                _removal.remove(con)
-                _results.add_row(con, "run", run)
-                _results.end_run(con, run["run_id"], "finished")
+                    copies.keep(self.path, copy, "nothing was forgotten")
+                removal.remove(con)
+                result_rows.add_row(con, "run", run)
+                result_rows.end_run(con, run["run_id"], "finished")
         for run_id in going.runs:
             with suppress(OSError):
-                _runs.place(self.folder, run_id).unlink(missing_ok=True)
-        return Forgotten(going, copy, _copies.back(copy, self.path) if copy else None)
+                runs.place(self.folder, run_id).unlink(missing_ok=True)
+        return Forgotten(going, copy, copies.back(copy, self.path) if copy else None)
 
     def _alone(self, stack: ExitStack, wish: Wish, going: Going, who: str) -> None:
         """Keep drivers of the methods away, and readers of archives; no journal holds what goes then."""

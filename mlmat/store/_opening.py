@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from mlmat import provenance
 from mlmat.errors import StoreError
-from mlmat.store import _schema
-from mlmat.store._connection import Database, plain_errors
-from mlmat.store._mounts import network_warning
+from mlmat.store.access.connection import Database, plain_errors
+from mlmat.store.access.mounts import network_warning
+from mlmat.store.schema import migrations
 
 if TYPE_CHECKING:
     import os
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     import duckdb
 
-    from mlmat.store._bounds import Bounds
-    from mlmat.store._hosts import Hosts
+    from mlmat.store.access.bounds import Bounds
+    from mlmat.store.access.hosts import Hosts
 
 
 class Opening:
@@ -56,7 +56,7 @@ class Opening:
         if not self.path.parent.is_dir():
             raise StoreError(f"{self.path}: the folder {self.path.parent} does not exist; make it first")
         with plain_errors(self.path):
-            self.database.create(lambda con: _schema.upgrade(con, self.path))
+            self.database.create(lambda con: migrations.upgrade(con, self.path))
 
     def check(self) -> None:
         """See that this is a store that this mlmat can read; older tables are brought up. Raises StoreError."""
@@ -65,7 +65,7 @@ class Opening:
 
     def _upgrade(self) -> None:
         with self._transaction() as con:
-            _schema.upgrade(con, self.path)
+            migrations.upgrade(con, self.path)
             self._recognise(con)
         self._readable = self._writable = True
 
@@ -78,7 +78,7 @@ class Opening:
 
     def _is_readable_now(self) -> bool:
         with plain_errors(self.path), self.database.read() as con:
-            self._readable = _schema.is_readable(con, self.path)
+            self._readable = migrations.is_readable(con, self.path)
             self._recognise(con)
             self._sort_after(con)
         return self._readable
@@ -102,12 +102,12 @@ class Opening:
 
     def _sort_after(self, con: duckdb.DuckDBPyConnection) -> None:
         """Let new ids sort after what the store holds: the clock may have been set back."""
-        if self._identity and (newest := _schema.newest_run(con)):
+        if self._identity and (newest := migrations.newest_run(con)):
             provenance.sort_after(newest)
 
     def _recognise(self, con: duckdb.DuckDBPyConnection) -> None:
         """See that it is the store that was opened first. Raises StoreError."""
-        found = _schema.identity(con, known=self._identity is not None)
+        found = migrations.identity(con, known=self._identity is not None)
         if self._identity not in (None, found):
             raise StoreError(
                 f"{self.path}: another store lies now where the one was that was opened; put that one back, or open "

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import QueryError, StoreError
-from mlmat.formula import canonical
-from mlmat.store import _about, _consistency, _imports, _results, _structures
-from mlmat.store._bounds import Bounds, interruptible
-from mlmat.store._guard import one_answer
+from mlmat.materials.formula import canonical
+from mlmat.store.access.bounds import Bounds, interruptible
+from mlmat.store.mend.guard import one_answer
+from mlmat.store.tables import about, consistency, import_rows, results, structures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -76,38 +76,38 @@ class Reading:
         """A reduction (a view: `ranking`, `failures`, a runner's name, …) as a DataFrame. Raises StoreError."""
         self._before(f"FROM {name}")
         with self._reading() as con:
-            query = f"SELECT * FROM {_results.check_reduction(con, name)}"
+            query = f"SELECT * FROM {results.check_reduction(con, name)}"
             return interruptible(con, lambda: to_pandas(con.execute(query)))
 
     def reduce_arrow(self, name: str) -> pa.Table:
         """A reduction as an Arrow table. Raises StoreError."""
         self._before(f"FROM {name}")
         with self._reading() as con:
-            query = f"SELECT * FROM {_results.check_reduction(con, name)}"
+            query = f"SELECT * FROM {results.check_reduction(con, name)}"
             table: pa.Table = interruptible(con, lambda: con.sql(query).to_arrow_table())
             return table
 
     def has_ok(self, method_id: str) -> bool:
         """Whether a method has computed something here."""
         with self._reading() as con:
-            return _results.has_ok(con, method_id)
+            return results.has_ok(con, method_id)
 
     def columns(self, name: str) -> list[tuple[str, str, str]]:
         """Name, type and meaning (with unit) of the columns of a reduction or table. Raises StoreError."""
         with self._reading() as con:
-            return _results.describe(con, name)
+            return results.describe(con, name)
 
     def reductions(self) -> list[tuple[str, str]]:
         """Name and meaning of every reduction."""
         with self._reading() as con:
-            return _results.relation_names(con)
+            return results.relation_names(con)
 
     def atoms(self, structure_id: str) -> Atoms:
         """One structure, by its id or the unambiguous beginning of it, in the stored order and cell (Å)."""
         with self._reading() as con:
-            full = _structures.resolve(con, structure_id)
-            table = _structures.geometry(con, [full])
-        return next(_structures.atoms_of(table))
+            full = structures.resolve(con, structure_id)
+            table = structures.geometry(con, [full])
+        return next(structures.atoms_of(table))
 
     def structure(self, structure_id: str) -> Structure:
         """One structure as a pymatgen Structure, by its id or the unambiguous beginning of it (Å).
@@ -129,26 +129,26 @@ class Reading:
         thousand are read.
         """
         with self._reading() as con:
-            numbers = _structures.matching(con, where, flagged=flagged, produced=produced)
+            numbers = structures.matching(con, where, flagged=flagged, produced=produced)
         for start in range(0, len(numbers), CHUNK):
             with self._reading() as con:
-                table = _structures.numbered(con, numbers[start : start + CHUNK])
-            yield from _structures.atoms_of(table)
+                table = structures.numbered(con, numbers[start : start + CHUNK])
+            yield from structures.atoms_of(table)
 
     def geometry(self, ids: Sequence[str]) -> pa.Table:
         """Cell, positions and species of structures as an Arrow table, in the order of ids."""
         with self._reading() as con:
-            return _structures.geometry(con, ids)
+            return structures.geometry(con, ids)
 
     def cells(self, ids: Iterable[str]) -> dict[str, dict[str, Any]]:
         """Elements, their ratios and the number of atoms of the structures among these ids, by id."""
         with self._reading() as con:
-            return _imports.cells(con, ids)
+            return import_rows.cells(con, ids)
 
     def show(self, some_id: str) -> dict[str, Any]:
         """All there is about one structure, or about one result by its id. Raises StoreError for an unknown id."""
         with self._reading() as con:
-            return _about.provenance_of(con, *_about.named(con, some_id))
+            return about.provenance_of(con, *about.named(con, some_id))
 
     def of_formula(self, text: str) -> pa.Table | None:
         """The structures of a formula in any order, or of a multiple of it; None where the text is no formula.
@@ -160,27 +160,27 @@ class Reading:
         if formula is None:
             return None
         with self._reading() as con:
-            return _about.of_formula(con, formula)
+            return about.of_formula(con, formula)
 
     def violations(self) -> list[tuple[str, int, list[str]]]:
         """What should hold between the tables: each check, how many rows break it, and some of them."""
         with self._reading() as con:
-            checks = _consistency.checks(con)
+            checks = consistency.checks(con)
         found = []
         for name, query in checks.items():
             with self._reading() as con:  # one at a time: writers wait for no more than that
-                found.append((name, *_consistency.broken(con, query)))
+                found.append((name, *consistency.broken(con, query)))
         return found
 
     def values_of(self, runner: str, result_ids: Sequence[str]) -> list[dict[str, Any]]:
         """The rows of a runner's table for these results, by column, with result_id as text."""
         with self._reading() as con:
-            return _results.values_of(con, runner, result_ids)
+            return results.values_of(con, runner, result_ids)
 
     def refused(self, files: Sequence[tuple[str, str | None]], limit: int) -> list[str]:
         """Why nothing in these files (path; member, or None for all) is a crystal, for some; none where one is."""
         with self._reading() as con:
-            return _about.refused(con, files, limit)
+            return about.refused(con, files, limit)
 
 
 def _asked(con: duckdb.DuckDBPyConnection, query: str, parameters: Any) -> Any:

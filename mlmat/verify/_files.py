@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmat import provenance
-from mlmat.store._asetables import FACE
-from mlmat.structure import from_row, structure_id
+from mlmat.materials.structure import from_row, structure_id
+from mlmat.store.tables.structures import ASEDB_PATH
 from mlmat.verify._check import Check, judged
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ BACKUP = "put a backup in place of the store"
 _SOURCES = f"""
     SELECT path, bool_or(member IS NOT NULL) AS container, any_value(file_sha256) AS sha256,
         max(file_size) AS size, min(file_mtime_ns) AS mtime_ns
-    FROM source WHERE current AND path <> '-' AND NOT starts_with(path, '{FACE}')
+    FROM source WHERE current AND path <> '-' AND NOT starts_with(path, '{ASEDB_PATH}')
         AND (file_sha256 <> '' OR member IS NOT NULL) GROUP BY path ORDER BY path
 """
 #: Where a journal went into a copy of its store from before the run.

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import MlmatError, RunnerError
-from mlmat.recipe import candidates
-from mlmat.runner._method import Plan
-from mlmat.runner._models import listing
+from mlmat.methods.method import Plan
+from mlmat.methods.replay import candidates
+from mlmat.potentials.models import listing
 
 if TYPE_CHECKING:
     from mlmat.store import Store

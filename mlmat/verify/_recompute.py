@@ -6,19 +6,19 @@ import tempfile
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from mlmat import frame, provenance
+from mlmat import arrow_frames, provenance
 from mlmat.errors import MlmatError, RunnerError
-from mlmat.runner._packing import Ticket
 from mlmat.verify._check import SOME, Check
 from mlmat.verify._compare import distances, tolerance_of
 from mlmat.verify._rebuild import rebuild
+from mlmat.worker.packing import Ticket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import pyarrow as pa
 
-    from mlmat.runner._method import Plan
+    from mlmat.methods.method import Plan
     from mlmat.store import Store
 
 _METHODS = """
@@ -53,7 +53,7 @@ def recompute(
             if only in (None, method["method_id"]):
                 yield _checked(store, method, sample, tolerance, say)
     finally:
-        from mlmat.runner._sandbox import end_child
+        from mlmat.worker.sandbox import end_child
 
         end_child()
 
@@ -110,16 +110,16 @@ def _computed(store: Store, plan: Plan, ids: list[str]) -> dict[str, dict[str, A
 
 def _batch(plan: Plan, ticket: Ticket, part: pa.Table) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """What came of a batch, and of those that were lost with the process that computed them. Raises RunnerError."""
-    from mlmat.runner._sandbox import compute
+    from mlmat.worker.sandbox import compute
 
     found: dict[str, dict[str, Any]] = {}
     lost: dict[str, dict[str, Any]] = {}
-    for packed in compute(plan.recipe, ticket, frame.to_ipc(part)):
-        meta = frame.meta_of(packed)
+    for packed in compute(plan.recipe, ticket, arrow_frames.to_ipc(part)):
+        meta = arrow_frames.meta_of(packed)
         if "broken" in meta:
             raise RunnerError(f"the runner could not start on {meta['broken']}")
         lost |= {one: {"error": f"WorkerLost: {meta.get('how')}"} for one in meta.get("lost", ())}
-        found.update(_rows(frame.unpack(packed), plan.runner))
+        found.update(_rows(arrow_frames.unpack(packed), plan.runner))
     return found, lost
 
 

@@ -201,7 +201,7 @@ COMMENT ON COLUMN run.schema_version IS 'Schema of the version that began it; NU
 
 -- The box around directions without periodicity was laid along Cartesian axes: energies of wires, sheets and slabs could
 -- be wrong, and could not be computed in some orientations. They are computed again; everything else stays. A runner that
--- somebody derived from mlmat's own is known by the columns that it inherits. As mlmat/store/_superseded.py.
+-- somebody derived from mlmat's own is known by the columns that it inherits. As mlmat/store/schema/superseded.py.
 UPDATE result SET superseded = 'partly periodic: computed with neighbours that depended on the orientation of the cell'
 WHERE method_id IN (
         SELECT method_id FROM method

@@ -20,8 +20,8 @@ from mlmat.cli import main
 from mlmat.doctor import Line, Place, examine, names
 from mlmat.doctor.limits import available, control_groups, cores_allowed, memory_allowed
 from mlmat.doctor.versions import unmet
-from mlmat.runner import _models
-from mlmat.store import _mounts, _trial
+from mlmat.potentials import models
+from mlmat.store.access import mounts, trial
 
 CRYSTALS = Path(__file__).parents[2] / "examples" / "crystals"
 
@@ -131,8 +131,8 @@ def test_a_small_disk_and_a_full_one(room: Callable[[str | None], Room]) -> None
 
 
 def test_a_network_file_system_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = _mounts.file_system(os.path.realpath(tmp_path), Path("/proc/self/mountinfo").read_text())
-    monkeypatch.setattr(_mounts, "NETWORK", {here})
+    here = mounts.file_system(os.path.realpath(tmp_path), Path("/proc/self/mountinfo").read_text())
+    monkeypatch.setattr(mounts, "NETWORK", {here})
     (line,) = of("locks", Place(tmp_path / "x.duckdb"))
     assert line.level == "warn"
     assert f"network file system ({here})" in line.says
@@ -154,7 +154,7 @@ def test_locks_that_keep_nobody_out_are_found(tmp_path: Path) -> None:
 
 
 def test_locks_that_hold(tmp_path: Path) -> None:
-    assert _trial.try_locks(tmp_path) == {"mlmat": "", "DuckDB": ""}
+    assert trial.try_locks(tmp_path) == {"mlmat": "", "DuckDB": ""}
     assert list(tmp_path.iterdir()) == []
 
 
@@ -184,10 +184,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache" / "models"
 
 
-def registered(tmp_path: Path) -> _models.Model:
-    shipped = next(model for model in _models.listing() if model.kind == "shipped")
+def registered(tmp_path: Path) -> models.Model:
+    shipped = next(model for model in models.listing() if model.kind == "shipped")
     copy = Path(shutil.copy(str(shipped.path), tmp_path / "mine.npz"))
-    return _models.add(str(copy))
+    return models.add(str(copy))
 
 
 def test_models_as_registered(tmp_path: Path, cache: Path) -> None:

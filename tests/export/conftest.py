@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlmat.store import Store
+from mlmat.workbench import Workbench as Store
 
 
 @pytest.fixture(scope="session")

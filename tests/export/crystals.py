@@ -15,10 +15,10 @@ from ase import Atoms
 from hand_made import method, packed, record, result, stored
 from hypothesis import strategies as st
 
+from mlmat.materials.structure import structure_id
 from mlmat.reader import Limits
 from mlmat.reader import cif as cif_reader
 from mlmat.store import Store
-from mlmat.structure import structure_id
 
 LABEL = 'toy/model "small" relax=none'
 COLUMNS = {

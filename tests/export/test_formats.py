@@ -24,10 +24,9 @@ from hypothesis import strategies as st
 from mlmat import provenance
 from mlmat.errors import UsageError
 from mlmat.export import Wish, export, format_for, formats
-from mlmat.export._keys import plain_text, typed
-from mlmat.export._unique import Unique
+from mlmat.export._keys import Unique, plain_text, typed
+from mlmat.materials.structure import structure_id
 from mlmat.store import Store
-from mlmat.structure import structure_id
 
 SUFFIXES = [suffix for form in formats() for suffix in form.SUFFIXES]
 SLAB = "not periodic in three directions"

@@ -16,10 +16,10 @@ from hand_made import block, crystal, method, record, result, salt, stored
 
 from mlmat.errors import MlmatError, QueryError
 from mlmat.export import Wish, export
+from mlmat.export_marks import apart, mark
 from mlmat.ingest import ingest
-from mlmat.reader._mark import apart, mark
+from mlmat.materials.structure import structure_id
 from mlmat.store import Store
-from mlmat.structure import structure_id
 
 GIVEN = {"gap": "2.5", "checked": "true", "id": "mp-7"}
 

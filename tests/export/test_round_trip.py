@@ -13,10 +13,10 @@ from hypothesis import given, settings
 
 from mlmat.export import export
 from mlmat.export._keys import plain_text
+from mlmat.materials.structure import structure_id
 from mlmat.reader import Limits
 from mlmat.reader import read as read_as_ingest_does
 from mlmat.store import Store
-from mlmat.structure import structure_id
 
 WITH_FORCES = ("all.db", "all.json", "all.extxyz", "all.xyz", "all.jsonl", "all.parquet")
 EVERY = (*WITH_FORCES, "cifs", "all.cif", "all.csv")

@@ -14,8 +14,8 @@ from hand_made import add, block, crystal, method, record, result, salt, stored
 
 from mlmat.errors import MlmatError, QueryError, UsageError
 from mlmat.export import Export, Wish, export
+from mlmat.materials.structure import structure_id
 from mlmat.store import Store
-from mlmat.structure import structure_id
 
 
 def made(symbol: str, a: float, energy: float, cells: int = 1) -> Made:

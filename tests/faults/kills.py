@@ -18,9 +18,10 @@ from typing import Any
 
 from faults.tools import chance, finish, injected, kill, marked, start
 
-from mlmat.frame import unpack
-from mlmat.store import Store, _journal
-from mlmat.store._locks import try_lock
+from mlmat.arrow_frames import unpack
+from mlmat.store import Store
+from mlmat.store.access import journal
+from mlmat.store.access.locks import try_lock
 
 #: What never holds in a sound store, whenever one looks: each query gives the rows that should not be there.
 UNSOUND = {
@@ -75,7 +76,7 @@ def journalled(folder: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for path in (folder / "journal").glob("*.journal"):
         with path.open("rb") as file:
-            for frame in _journal.read(file.fileno()):
+            for frame in journal.read(file.fileno()):
                 found += unpack(frame)["result"].to_pylist()
     return found
 
@@ -130,7 +131,7 @@ def committing(db: Path) -> bool:
 
 def recording(db: Path) -> bool:
     """Results wait in a journal."""
-    return _journal.waiting(db.with_name(db.name + ".d") / "journal")[0] > 0
+    return journal.waiting(db.with_name(db.name + ".d") / "journal")[0] > 0
 
 
 def strike(victim: Victim, process: subprocess.Popen[str], db: Path, duration: float, rng: random.Random) -> None:

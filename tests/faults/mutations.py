@@ -124,7 +124,7 @@ def check(block: Block) -> None:
     for value in block.results.values():
         assert isinstance(value, str) or np.isfinite(value).all()
     if block.atoms is not None:
-        from mlmat.structure import to_row
+        from mlmat.materials.structure import to_row
 
         assert np.isfinite(block.atoms.positions).all()
         assert np.isfinite(block.atoms.cell.array).all()

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 
 from ase import Atoms
 
+from mlmat.materials.structure import structure_id
 from mlmat.runner import WrappedAtomsRunner
-from mlmat.structure import structure_id
 
 
 class Runner(WrappedAtomsRunner):

@@ -19,7 +19,8 @@ from faults.kills import journalled
 from faults.rooms import Room
 from faults.tools import CRYSTALS, SLOW, chance, counted, finish, injected, start, until
 
-from mlmat.store import Store, _schema, open_store
+from mlmat.store import Store, open_store
+from mlmat.store.schema import migrations
 
 HERE = Path(__file__)
 FIXTURE = HERE.parents[1] / "store" / "fixtures" / "store-0001.duckdb.gz"
@@ -473,5 +474,5 @@ def test_two_processes_migrate_a_store_once(tmp_path: Path) -> None:
     assert sha(tmp_path / "s.duckdb.schema-1") == before
     with duckdb.connect(str(db), read_only=True) as con:
         versions = con.execute("SELECT list(version ORDER BY version) FROM mlmat_schema").fetchone()
-    assert versions == (list(range(1, _schema.newest() + 1)),)
+    assert versions == (list(range(1, migrations.newest() + 1)),)
     injected("two migrations at once")

@@ -57,7 +57,7 @@ MISBEHAVES = """
 import ctypes, os, subprocess, sys, time
 import numpy as np
 from mlmat.runner import WrappedAtomsRunner
-from mlmat.structure import structure_id
+from mlmat.materials.structure import structure_id
 
 class Unpicklable(Exception):
     def __init__(self, one, two):
@@ -189,7 +189,7 @@ def pieces(mark: str, kind: str) -> list[psutil.Process]:
     for pid in marked(mark):
         with suppress(psutil.Error, IndexError):
             process = psutil.Process(pid)
-            if "mlmat.runner._inside" in process.cmdline():
+            if "mlmat.worker.inside" in process.cmdline():
                 found.append([process, *process.parents()][["child", "worker", "manager"].index(kind)])
     return found
 

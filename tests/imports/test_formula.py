@@ -7,9 +7,9 @@ from ase.data import chemical_symbols
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmat.formula import reduced_formula, written
 from mlmat.imports._formula import amounts_of, number
 from mlmat.imports._given import Wrong
+from mlmat.materials.formula import reduced_formula, written
 
 ELEMENTS = st.sampled_from([*chemical_symbols[1:104]])
 

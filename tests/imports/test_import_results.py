@@ -28,9 +28,9 @@ from mlmat.cli import main
 from mlmat.errors import ReadError, UsageError
 from mlmat.imports import Report, import_results
 from mlmat.imports._read import Broken, stream
+from mlmat.materials.structure import structure_id
 from mlmat.reader import Limits
 from mlmat.store import Store
-from mlmat.structure import structure_id
 
 NUMBER = st.floats(-1e5, 1e5)
 HEADER = "id,formula,energy,correction\n"

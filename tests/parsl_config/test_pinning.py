@@ -6,7 +6,8 @@ import os
 
 import pytest
 
-from mlmat.parsl_config import _gpus, cores, make_config, workers_of
+from mlmat.parsl_config import cores, make_config, workers_of
+from mlmat.processes import gpus as gpu_list
 
 
 @pytest.mark.parametrize(
@@ -15,7 +16,7 @@ from mlmat.parsl_config import _gpus, cores, make_config, workers_of
 )  # fmt: skip
 def test_gpus_that_this_process_may_use(monkeypatch, given, seen):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
-    assert _gpus.visible() == seen
+    assert gpu_list.visible() == seen
 
 
 def test_workers_take_those_that_slurm_gave(monkeypatch):
@@ -24,17 +25,17 @@ def test_workers_take_those_that_slurm_gave(monkeypatch):
     taken = []
     for rank in range(2):
         monkeypatch.setenv("PARSL_WORKER_RANK", str(rank))
-        taken.append(_gpus.pinned())
+        taken.append(gpu_list.pinned())
     assert taken == [{"CUDA_VISIBLE_DEVICES": "2"}, {"CUDA_VISIBLE_DEVICES": "5"}]
     monkeypatch.delenv("MLMAT_GPUS")
-    assert _gpus.pinned() == {}
+    assert gpu_list.pinned() == {}
 
 
 def test_a_node_without_gpus_pins_nothing(monkeypatch):
     monkeypatch.setenv("MLMAT_GPUS", "given")
     monkeypatch.setenv("PARSL_WORKER_RANK", "1")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert _gpus.pinned() == {}
+    assert gpu_list.pinned() == {}
 
 
 def test_local_workers_one_for_each_gpu_when_tasks_want_them(monkeypatch, tmp_path):

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from mlmat.cli import main
 from mlmat.errors import RunnerError
 from mlmat.ingest import ingest
-from mlmat.runner._method import Plan
+from mlmat.methods.method import Plan
 from mlmat.screen import screen
 from mlmat.store import Store
 

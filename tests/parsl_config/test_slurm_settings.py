@@ -12,10 +12,13 @@ from parsl.jobs.states import JobState, JobStatus
 from parsl.launchers import SrunLauncher
 
 from mlmat.errors import RunnerError, UsageError
-from mlmat.parsl_config import _file, _scheduler, _settings, make_config, slurm
-from mlmat.parsl_config._blocks import SlurmBlocks
-from mlmat.parsl_config._scheduler import Job, Partition
-from mlmat.parsl_config._settings import Slurm, drain_of, seconds_of
+from mlmat.parsl_config import make_config, slurm
+from mlmat.scheduler import settings as slurm_settings
+from mlmat.scheduler import settings_file
+from mlmat.scheduler import slurm as slurm_commands
+from mlmat.scheduler.provider import SlurmBlocks
+from mlmat.scheduler.settings import Slurm, drain_of, seconds_of
+from mlmat.scheduler.slurm import Job, Partition
 
 printable = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=20)
 texts = st.lists(printable, max_size=3).map(tuple)
@@ -40,12 +43,12 @@ def _nowhere(tmp_path, monkeypatch):
 @given(any_settings)
 def test_a_written_file_reads_as_it_was(tmp_path_factory, settings):
     file = tmp_path_factory.mktemp("settings") / "slurm.toml"
-    file.write_text(_file.text_of(settings), encoding="utf-8")
-    assert _settings.read(file) == settings
+    file.write_text(settings_file.text_of(settings), encoding="utf-8")
+    assert slurm_settings.read(file) == settings
 
 
 def test_every_setting_is_explained():
-    assert set(_file.MEANING) == {field.name for field in fields(Slurm)}
+    assert set(settings_file.MEANING) == {field.name for field in fields(Slurm)}
 
 
 @given(st.integers(0, 30), st.integers(0, 23), st.integers(0, 59), st.integers(0, 59))
@@ -87,15 +90,15 @@ def test_times_as_slurm_writes_them(days, hours, minutes, seconds):
 def test_a_file_that_is_wrong_says_where(tmp_path, text, says):
     (tmp_path / "slurm.toml").write_text(text)
     with pytest.raises(UsageError, match=says) as raised:
-        _settings.read(tmp_path / "slurm.toml")
+        slurm_settings.read(tmp_path / "slurm.toml")
     assert str(raised.value).startswith((str(tmp_path), "walltime"))
 
 
 def test_the_file_here_goes_before_the_users_own(tmp_path):
-    assert _settings.find() is None
-    _settings.users().parent.mkdir(parents=True)
-    _settings.users().write_text("cores_per_node = 4")
-    assert slurm.chosen("slurm") == (_settings.users(), Slurm(cores_per_node=4))
+    assert slurm_settings.find() is None
+    slurm_settings.users().parent.mkdir(parents=True)
+    slurm_settings.users().write_text("cores_per_node = 4")
+    assert slurm.chosen("slurm") == (slurm_settings.users(), Slurm(cores_per_node=4))
     (tmp_path / "slurm.toml").write_text("cores_per_node = 8")
     assert slurm.chosen("slurm")[1].cores_per_node == 8
     (tmp_path / "other.toml").write_text("cores_per_node = 2")
@@ -147,7 +150,7 @@ def test_one_partition_of_a_list_has_to_take_a_block(monkeypatch):
         partition("long", "2-00:00:00", 16, 3),
         partition("long", "2-00:00:00", 8),
     ]
-    monkeypatch.setattr(_scheduler, "partitions", lambda: there)
+    monkeypatch.setattr(slurm_commands, "partitions", lambda: there)
     both = Slurm(partition="short,long", cores_per_node=16)
     slurm.check_limits(both, slurm.partitions_of(both))
     slurm.check_limits(replace(both, walltime="1-00", nodes_per_block=3), there)
@@ -180,7 +183,7 @@ def test_what_a_user_has_for_every_sbatch_is_taken_where_the_file_says_nothing(t
 
 def test_a_job_has_ended_when_two_answers_lack_it(monkeypatch):
     def state(*answer):
-        monkeypatch.setattr(_scheduler, "jobs", lambda: {job: Job(job, "mlmat", "RUNNING") for job in answer})
+        monkeypatch.setattr(slurm_commands, "jobs", lambda: {job: Job(job, "mlmat", "RUNNING") for job in answer})
         blocks._status()
         return blocks.resources["7"]["status"].state.name
 

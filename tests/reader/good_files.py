@@ -13,7 +13,7 @@ import numpy as np
 from ase import Atoms
 from cif_texts import p1
 
-from mlmat import structure
+from mlmat.materials import structure
 
 
 def rock_salt() -> Atoms:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlmat.reader import _contact
-from mlmat.reader._contact import contacts
+from mlmat.reader.common import contact
+from mlmat.reader.common.contact import contacts
 
 CELL = np.array([[9.0, 0, 0], [-3.0, 7.0, 0], [1.0, 2.0, 6.0]])
 
@@ -29,7 +29,7 @@ def test_all_pairs_within_the_cutoff(seed, n):
     fract = np.random.default_rng(seed).random((n, 3)) * 1.2 - 0.1
     fract[-1] = fract[0] + np.linalg.solve(CELL.T, [0.2, -0.2, 0.1])
     expected = nearest_images(fract, CELL, 0.5)
-    for search in (contacts, _contact._neighbours):
+    for search in (contacts, contact._neighbours):
         found = {(c.first, c.second): c.distance for c in search(fract, CELL, 0.5)}
         assert found.keys() == expected.keys()
         assert all(found[pair] == pytest.approx(d) for pair, d in expected.items())

@@ -8,9 +8,9 @@ from cif_texts import ALL_ROCK_SALT, ROCK_SALT, cif, p1
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlmat.materials.structure import structure_id
 from mlmat.reader import Limits
 from mlmat.reader.cif import read
-from mlmat.structure import structure_id
 
 LIMITS = Limits(max_sites=500, max_bytes=1_000_000)
 OUTCOMES = {"stored", "disordered", "flagged", "rejected", "unreadable"}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from mlmat.structure import counts, reduced_formula
 
 from mlmat.reader import Block, Limits, reader_for
-from mlmat.structure import counts, reduced_formula
 
 SHARED = Path(os.environ.get("MLMAT_SHARED", Path(__file__).parents[3] / "shared")) / "data"
 #: Of the two large sets every so many files, so that the suite stays within a minute.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from cif_texts import ALL_ROCK_SALT, ROCK_SALT, cif
 
-from mlmat.structure import space_group, structure_id
+from mlmat.materials.structure import space_group, structure_id
 
 MONOCLINIC = (7.0, 8.0, 9.0, 90, 100, 90)
 HEXAGONAL = (3.209, 3.209, 5.211, 90, 90, 120)

@@ -10,8 +10,8 @@ import pytest
 from ase.constraints import FixAtoms
 from good_files import as_ase_json, as_pymatgen_json, optimade_resource, rock_salt
 
+from mlmat.materials.structure import structure_id
 from mlmat.reader import Limits, read
-from mlmat.structure import structure_id
 
 
 def blocks(value, name="x.json"):

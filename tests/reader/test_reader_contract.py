@@ -13,8 +13,8 @@ from good_files import WRITERS, rock_salt
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mlmat.materials.structure import structure_id, to_row
 from mlmat.reader import Limits, read, readers
-from mlmat.structure import structure_id, to_row
 
 NAMES = [reader.__name__.rpartition(".")[2] for reader in readers()]
 OUTCOMES = {"stored", "disordered", "flagged", "rejected", "unreadable"}

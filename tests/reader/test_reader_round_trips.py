@@ -17,9 +17,9 @@ from good_files import WRITERS, as_ase_json, as_poscar, as_traj, as_xyz, optimad
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlmat.materials.structure import structure_id
 from mlmat.reader import read
-from mlmat.reader._values import SHAPES
-from mlmat.structure import structure_id
+from mlmat.reader.common.values import SHAPES
 
 GRID = np.array(list(product((0.05, 0.55), repeat=3)))
 ELEMENTS = ("H", "Li", "O", "Na", "Si", "Fe", "Cs", "U")

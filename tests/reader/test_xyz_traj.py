@@ -12,8 +12,8 @@ from ase import Atoms
 from ase.constraints import FixAtoms
 from good_files import as_traj, as_xyz, rock_salt
 
+from mlmat.materials.structure import structure_id
 from mlmat.reader import Limits, read
-from mlmat.structure import structure_id
 
 FRAME = '2\nLattice="4 0 0 0 4 0 0 0 4" Properties=species:S:1:pos:R:3 {}\nNa 0 0 0\nCl 2 2 2\n'
 

@@ -13,8 +13,8 @@ from ase.neighborlist import primitive_neighbor_list
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlmat.runner._box import box_of
-from mlmat.runner._graph import Graph, Species, graph_of
+from mlmat.potentials.box import box_of
+from mlmat.potentials.graph import Graph, Species, graph_of
 
 CUTOFF = 5.0
 SPECIES = Species("any", range(1, 90))

@@ -9,8 +9,8 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 
-from mlmat.runner import _untrained
-from mlmat.runner._quiet import quiet_import
+from mlmat.potentials import untrained
+from mlmat.potentials.quiet import quiet_import
 
 pytestmark = pytest.mark.slow
 
@@ -24,9 +24,9 @@ def omol_like(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(1)
     kind = {"type": "categorical", "per": "graph", "emb_dim": 8, "num_classes": 20, "offset": 10}
     specs = {"total_charge": kind, "total_spin": kind | {"offset": 0}}
-    about = _untrained._architecture(modules) | {"embedding_specs": specs, "pair_repulsion": False}
+    about = untrained._architecture(modules) | {"embedding_specs": specs, "pair_repulsion": False}
     model = modules.ScaleShiftMACE(**about).eval()
-    _untrained._amplify(model)
+    untrained._amplify(model)
     torch.set_default_dtype(before)
     path = tmp_path_factory.mktemp("models") / "charged.model"
     torch.save(model, path)
@@ -46,7 +46,7 @@ def states() -> list[Atoms]:
 def test_energies_are_those_of_maces_own_calculator(omol_like: Path) -> None:
     from mace.calculators import MACECalculator
 
-    from mlmat.runner._mace import Potential
+    from mlmat.potentials.mace import Potential
 
     potential = Potential(omol_like, "float64", "cpu", None, None)
     calculator = MACECalculator(str(omol_like), device="cpu", default_dtype="float64")

@@ -115,8 +115,8 @@ def test_small_passes_change_nothing(runner):
 def test_pairs_and_angles_are_those_of_chgnets_own_graph(calculator):
     from pymatgen.io.ase import AseAtomsAdaptor
 
-    from mlmat.runner._chgnet import ELEMENTS, bonds_of
-    from mlmat.runner._graph import Species, graph_of
+    from mlmat.potentials.chgnet import ELEMENTS, bonds_of
+    from mlmat.potentials.graph import Species, graph_of
 
     for atoms in [*crystals(), xenon()]:
         ours = bonds_of(graph_of(atoms, Species("chgnet", ELEMENTS), 6.0), 3.0)

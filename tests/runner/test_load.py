@@ -15,11 +15,12 @@ from ase.io import write
 
 from mlmat.errors import RunnerError, UsageError
 from mlmat.ingest import ingest
+from mlmat.methods import load
+from mlmat.methods.load import available, find, make, parameters, recipe_of
+from mlmat.methods.method import Plan
+from mlmat.methods.settings import settings_of
 from mlmat.parsl_config._environment import searched
-from mlmat.runner import WrappedAtomsRunner, _load
-from mlmat.runner._load import available, find, make, parameters, recipe_of
-from mlmat.runner._method import Plan
-from mlmat.runner._settings import settings_of
+from mlmat.runner import WrappedAtomsRunner
 from mlmat.store import open_store
 
 HEAD = "from mlmat.runner import WrappedAtomsRunner\n"
@@ -262,7 +263,7 @@ def test_an_init_that_fails_is_one_line(file):
 
 def test_a_recipe_prints_short():
     recipe = recipe_of("mlmat.example_runner", {})
-    assert len(repr(_load.Recipe(pickled=b"x" * 9_999, source="y" * 9_999))) < 200
+    assert len(repr(load.Recipe(pickled=b"x" * 9_999, source="y" * 9_999))) < 200
     assert recipe.key == recipe_of("mlmat.example_runner", {}).key != recipe_of("mace", {}).key
 
 

@@ -20,7 +20,7 @@ from derivatives import force_and_stress
 
 from mlmat import provenance
 from mlmat.errors import ModelError, RunnerError, UsageError
-from mlmat.runner import _models, _weights
+from mlmat.potentials import models, weights
 from mlmat.runner.mace import Runner
 
 pytestmark = pytest.mark.slow
@@ -38,9 +38,9 @@ def runner(prepared):
 
 @pytest.fixture(scope="session")
 def potential(prepared):
-    from mlmat.runner._mace import Potential
+    from mlmat.potentials.mace import Potential
 
-    return Potential(_weights.Path(prepared.settings["model"]), "float64", "cpu", None, 500)
+    return Potential(weights.Path(prepared.settings["model"]), "float64", "cpu", None, 500)
 
 
 def crystals() -> list[Atoms]:
@@ -215,9 +215,9 @@ def two_heads(tmp_path_factory):
     import torch
     from e3nn import o3
 
-    from mlmat.runner._potential import default_dtype
-    from mlmat.runner._quiet import quiet_import
-    from mlmat.runner._untrained import _architecture
+    from mlmat.potentials.potential import default_dtype
+    from mlmat.potentials.quiet import quiet_import
+    from mlmat.potentials.untrained import _architecture
 
     modules = quiet_import("mace.modules")
     more = {"heads": ["pbe", "r2scan"], "hidden_irreps": o3.Irreps("4x0e+4x1o"), "MLP_irreps": o3.Irreps("4x0e")}
@@ -282,10 +282,10 @@ def test_the_shipped_model_refuses_elements_that_it_gets_wrong():
 
 
 def test_a_copy_of_the_shipped_model_under_another_name_refuses_the_same(tmp_path):
-    from mlmat.runner._mace import Potential
+    from mlmat.potentials.mace import Potential
 
     copy = tmp_path / "mine.npz"
-    copy.write_bytes(_models.resolve(_models.default()).path.read_bytes())
+    copy.write_bytes(models.resolve(models.default()).path.read_bytes())
     (found,) = Potential(copy, "float64", "cpu", None, None).evaluate([bulk("Pu", "fcc", a=4.6)])
     assert "model mine is refused here: elemental Pu" in str(found)
 
@@ -332,7 +332,7 @@ def test_a_pass_that_raises_is_repeated_one_by_one(runner, monkeypatch):
 def test_where_memory_does_not_suffice_passes_are_halved_and_nothing_is_lost(prepared, runner):
     import torch
 
-    from mlmat.runner._mace import Potential
+    from mlmat.potentials.mace import Potential
 
     class Small(Potential):
         """A device that holds 300 edges."""
@@ -346,7 +346,7 @@ def test_where_memory_does_not_suffice_passes_are_halved_and_nothing_is_lost(pre
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
             return super()._forward(graphs)
 
-    potential = Small(_weights.Path(prepared.settings["model"]), "float64", "cpu", None, 100_000)
+    potential = Small(weights.Path(prepared.settings["model"]), "float64", "cpu", None, 100_000)
     batch = 4 * [atoms for atoms in crystals() if len(atoms) < 8]
     found = potential.evaluate(batch)
     for atoms, one in zip(batch, found, strict=True):
@@ -364,9 +364,9 @@ def test_how_much_fits_is_measured(prepared, monkeypatch):
     """The sum that is done on a GPU, with the memory of one that is not here."""
     import torch
 
-    from mlmat.runner import _mace
+    from mlmat.potentials import mace as _mace
 
-    potential = _mace.Potential(_weights.Path(prepared.settings["model"]), "float32", "cpu", None, None)
+    potential = _mace.Potential(weights.Path(prepared.settings["model"]), "float32", "cpu", None, None)
     assert potential.batch_edges == _mace.CPU_EDGES
     graphs = _mace.PROBES * _mace.probe_graphs(potential.species.numbers, potential.cutoff)
     edges = sum(graph.size for graph in graphs)
@@ -409,7 +409,7 @@ def test_relaxing_together_takes_the_steps_of_ase_alone(prepared, mode, optimize
 
 
 def test_the_filter_of_the_cell_is_ases_own_to_rounding():
-    from mlmat.runner._cell import CellFilter
+    from mlmat.potentials.cell import CellFilter
 
     rng = np.random.default_rng(0)
     for start in (bulk("Cu", cubic=True), bulk("Al"), bulk("Ni", a=3.6).repeat((2, 1, 1))):
@@ -460,7 +460,7 @@ def test_a_structure_that_fails_leaves_the_others_relaxing(prepared):
 
 
 def evaluate_by_emt(batch):
-    from mlmat.runner._potential import Evaluation
+    from mlmat.potentials.potential import Evaluation
 
     found = []
     for atoms in batch:
@@ -472,7 +472,7 @@ def evaluate_by_emt(batch):
 
 @pytest.mark.parametrize("optimizer", [FIRE, BFGSLineSearch])
 def test_any_evaluate_function_will_do(optimizer):
-    from mlmat.runner._relax import Goal, relax
+    from mlmat.potentials.relax import Goal, relax
 
     batch = [bulk("Cu", a=3.4, cubic=True), bulk("Ni", a=3.7), bulk("Al", cubic=True)]
     for seed, atoms in enumerate(batch):
@@ -486,8 +486,8 @@ def test_any_evaluate_function_will_do(optimizer):
 
 @pytest.mark.parametrize(("pressure", "fate"), [(50.0, "collapsed"), (-50.0, "exploded")])
 def test_a_cell_that_leaves_all_bounds_is_that_structures_failure(pressure, fate):
-    from mlmat.runner._potential import Evaluation
-    from mlmat.runner._relax import Goal, relax
+    from mlmat.potentials.potential import Evaluation
+    from mlmat.potentials.relax import Goal, relax
 
     def evaluate(batch):
         """A solid without any strength beside calm ones."""
@@ -510,7 +510,7 @@ def test_prepare_settles_what_the_method_is(prepared):
     assert prepared.settings["batch_edges"] == 500
     assert prepared.identity == {"dtype": "float64", "relax": "none"}
     assert (prepared.model_name, prepared.dtype) == ("untrained", "float64")
-    assert prepared.model_sha256 == provenance.sha256(_weights.Path(prepared.settings["model"]))
+    assert prepared.model_sha256 == provenance.sha256(weights.Path(prepared.settings["model"]))
     assert prepared.packages == ("torch", "mace-torch", "e3nn", "ase")
 
 
@@ -523,8 +523,8 @@ def test_an_untrained_model_is_told_in_one_line(prepared):
 
 def test_a_users_own_file_needs_no_note_and_is_named_by_its_stem(prepared, tmp_path):
     copy = tmp_path / "ours.model"
-    copy.write_bytes(_weights.Path(prepared.settings["model"]).read_bytes())
-    _models.add(str(copy))
+    copy.write_bytes(weights.Path(prepared.settings["model"]).read_bytes())
+    models.add(str(copy))
     again = Runner.prepare({"model": str(copy)})
     assert (again.model_name, again.notes) == ("ours", ())
     assert again.model_sha256 == prepared.model_sha256
@@ -577,14 +577,15 @@ def test_preparing_again_is_quick_and_importing_needs_no_torch(prepared):
 
 def test_the_untrained_model_has_the_same_bytes_each_time(prepared, tmp_path):
     target = tmp_path / "again.model"
-    subprocess.run([sys.executable, "-m", "mlmat.runner._untrained", str(target)], check=True)
+    subprocess.run([sys.executable, "-m", "mlmat.potentials.untrained", str(target)], check=True)
     assert provenance.sha256(target) == prepared.model_sha256
 
 
 def test_one_load_serves_all_threads_and_dtypes_do_not_mix(prepared, monkeypatch):
     import torch
 
-    from mlmat.runner import _mace, _potential
+    from mlmat.potentials import mace as _mace
+    from mlmat.potentials import potential as _potential
 
     monkeypatch.setattr(_potential, "_loaded", {})
     loads, read = [], _mace._read
@@ -621,7 +622,7 @@ def test_what_holds_no_model_is_refused(prepared, tmp_path):
     torch.save({"state_dict": {}}, tmp_path / "checkpoint.pt")
     with pytest.raises(ModelError, match="holds no MACE model"):
         Runner(model=str(tmp_path / "checkpoint.pt")).setup()
-    whole = _weights.Path(prepared.settings["model"]).read_bytes()
+    whole = weights.Path(prepared.settings["model"]).read_bytes()
     (tmp_path / "odd.model").write_bytes(b"\x80" + whole[:4000])
     with pytest.raises(ModelError, match="cannot be loaded") as caught:
         Runner(model=str(tmp_path / "odd.model")).setup()
@@ -629,7 +630,7 @@ def test_what_holds_no_model_is_refused(prepared, tmp_path):
 
 
 def test_a_head_must_be_one_of_the_models(prepared):
-    from mlmat.runner._mace import _head_index
+    from mlmat.potentials.mace import _head_index
 
     with pytest.raises(ModelError, match=r"no head pbe.*Default"):
         Runner(**prepared.settings | {"head": "pbe"}).setup()
@@ -650,13 +651,13 @@ def test_a_missing_gpu_is_said_to_be_missing(prepared):
 
 
 def test_elements_are_listed_in_runs():
-    from mlmat.runner._graph import ranges
+    from mlmat.potentials.graph import ranges
 
     assert ranges([8, 1, 2, 6, 7, 14]) == "H, He, C–O, Si"
 
 
 def test_packing_keeps_order_and_the_limit():
-    from mlmat.runner._graph import pack
+    from mlmat.potentials.graph import pack
 
     sizes = [3, 4, 9, 1, 1, 1, 20, 2]
     groups = pack(sizes, 8)

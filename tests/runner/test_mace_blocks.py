@@ -7,7 +7,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from mlmat.runner import _models
+from mlmat.potentials import models
 from mlmat.runner.mace import Runner
 
 pytestmark = pytest.mark.slow
@@ -16,8 +16,8 @@ ELEMENTS = [3, 8, 11, 13, 14, 17, 22, 26, 29, 47]
 
 
 def architecture(**more):
-    from mlmat.runner._quiet import quiet_import
-    from mlmat.runner._untrained import _architecture
+    from mlmat.potentials.quiet import quiet_import
+    from mlmat.potentials.untrained import _architecture
 
     modules = quiet_import("mace.modules")
     from e3nn import o3  # before mace it cannot be imported
@@ -31,7 +31,7 @@ def architecture(**more):
 def model_file(path, **more):
     import torch
 
-    from mlmat.runner._potential import default_dtype
+    from mlmat.potentials.potential import default_dtype
 
     torch.manual_seed(5)
     with default_dtype(torch.float64):
@@ -66,7 +66,7 @@ class Both(list):
 @pytest.fixture(scope="module", params=KINDS)
 def both(request, tmp_path_factory):
     """A potential with the faster parts, and the same with MACE's own."""
-    from mlmat.runner._mace import Potential
+    from mlmat.potentials.mace import Potential
 
     path = model_file(tmp_path_factory.mktemp("model") / "m.model", **KINDS[request.param])
     return Both([Potential(path, "float64", "cpu", None, 1500, stock=stock) for stock in (False, True)], path)
@@ -100,9 +100,9 @@ def test_the_faster_parts_give_the_same_numbers(both):
 
 
 def test_the_shipped_model_is_computed_with_them_to_the_same_numbers():
-    from mlmat.runner._mace import Potential
+    from mlmat.potentials.mace import Potential
 
-    path = _models.resolve(_models.default()).path
+    path = models.resolve(models.default()).path
     fast, stock = (Potential(path, "float64", "cpu", None, 3000, stock=stock) for stock in (False, True))
     assert fast.fast
     ours, theirs = fast.evaluate(structures()), stock.evaluate(structures())
@@ -113,7 +113,7 @@ def test_the_shipped_model_is_computed_with_them_to_the_same_numbers():
 
 @pytest.mark.parametrize("both", ["as shipped", "as MACE-MP small"], indirect=True)
 def test_float32_is_as_accurate_as_with_maces_own(both):
-    from mlmat.runner._mace import Potential
+    from mlmat.potentials.mace import Potential
 
     exact = both[1].evaluate(structures())
     errors = []
@@ -124,7 +124,7 @@ def test_float32_is_as_accurate_as_with_maces_own(both):
 
 
 def test_a_model_with_vectors_is_left_alone(tmp_path):
-    from mlmat.runner._mace import Potential
+    from mlmat.potentials.mace import Potential
 
     path = model_file(tmp_path / "vectors.model", hidden="8x0e+8x1o")
     assert not Potential(path, "float64", "cpu", None, 3000).fast
@@ -132,16 +132,16 @@ def test_a_model_with_vectors_is_left_alone(tmp_path):
 
 @pytest.mark.parametrize("what", ["wrong numbers", "an exception"])
 def test_parts_that_do_not_give_the_same_are_taken_out_again(tmp_path, monkeypatch, what):
-    from mlmat.runner import _mace_blocks
-    from mlmat.runner._mace import Potential
+    from mlmat.potentials import mace_blocks
+    from mlmat.potentials.mace import Potential
 
     def spoilt(self, features, elements):
         if what == "an exception":
             raise RuntimeError("not today")
         return forward(self, features, elements) * (1 + 1e-6)
 
-    forward = _mace_blocks.Contraction.forward
-    monkeypatch.setattr(_mace_blocks.Contraction, "forward", spoilt)
+    forward = mace_blocks.Contraction.forward
+    monkeypatch.setattr(mace_blocks.Contraction, "forward", spoilt)
     path = model_file(tmp_path / "m.model")
     careful, stock = (Potential(path, "float64", "cpu", None, 3000, stock=stock) for stock in (False, True))
     assert not careful.fast
@@ -151,8 +151,8 @@ def test_parts_that_do_not_give_the_same_are_taken_out_again(tmp_path, monkeypat
 
 
 def test_a_filled_graph_has_its_edges_in_blocks_for_each_receiver():
-    from mlmat.runner._graph import Species, graph_of
-    from mlmat.runner._mace_blocks import BLOCK, filled
+    from mlmat.potentials.graph import Species, graph_of
+    from mlmat.potentials.mace_blocks import BLOCK, filled
 
     for atoms in structures():
         graph = graph_of(atoms, Species("m", ELEMENTS), 5.0)

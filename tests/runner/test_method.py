@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from mlmat.errors import RunnerError, UsageError
+from mlmat.methods.method import Plan, method_row, name_of, version_of
 from mlmat.runner import Prepared, WrappedAtomsRunner
-from mlmat.runner._method import Plan, method_row, name_of, version_of
 
 HEAD = "from mlmat.runner import WrappedAtomsRunner\nfrom mlmat.example_runner import ExampleRunner\n"
 MINE = HEAD + (

@@ -9,7 +9,7 @@ import pytest
 from ase.build import bulk
 
 from mlmat.errors import ModelError
-from mlmat.runner import _models
+from mlmat.potentials import models
 from mlmat.runner.mace import Runner
 
 SETTINGS = {
@@ -22,8 +22,8 @@ SETTINGS = {
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small random model as arrays, and beside it as the module that mace itself would write."""
-    from mlmat.runner import _plain
-    from mlmat.runner._quiet import quiet_import
+    from mlmat.potentials import plain as _plain
+    from mlmat.potentials.quiet import quiet_import
 
     quiet_import("mace.modules")
     import torch
@@ -48,9 +48,9 @@ def test_arrays_and_module_give_the_same_numbers(saved: Path) -> None:
 
 def test_it_is_registered_like_any_other(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLMAT_CACHE", str(tmp_path))
-    added = _models.add(str(saved / "small.npz"))
+    added = models.add(str(saved / "small.npz"))
     assert added.path == tmp_path / "models" / "small.npz"
-    assert _models.resolve(str(saved / "small.npz")) == added
+    assert models.resolve(str(saved / "small.npz")) == added
 
 
 @pytest.mark.parametrize("damage", ["settings", "names", "pickle"])

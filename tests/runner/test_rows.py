@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mlmat.errors import UsageError
-from mlmat.runner._columns import arrow_types, declaration, values_table
-from mlmat.runner._rows import BadRow, _fitting, checked, flat, plain
+from mlmat.methods.columns import arrow_types, declaration, values_table
+from mlmat.worker.rows import BadRow, _fitting, checked, flat, plain
 
 
 class Colour(StrEnum):

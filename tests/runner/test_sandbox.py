@@ -13,13 +13,13 @@ import psutil
 import pytest
 from ase.build import bulk
 
-from mlmat import frame
-from mlmat.runner import _sandbox
-from mlmat.runner._load import Recipe, recipe_of
-from mlmat.runner._packing import Ticket
-from mlmat.runner._sandbox import end_child
-from mlmat.runner._task import run_task
-from mlmat.structure import structure_id
+from mlmat import arrow_frames
+from mlmat.materials.structure import structure_id
+from mlmat.methods.load import Recipe, recipe_of
+from mlmat.worker import sandbox
+from mlmat.worker.packing import Ticket
+from mlmat.worker.sandbox import end_child
+from mlmat.worker.task import run_task
 
 CRYSTALS = [bulk("Cu"), bulk("Al"), bulk("Au"), bulk("Ni")]
 IDS = [structure_id(atoms) for atoms in CRYSTALS]
@@ -82,16 +82,16 @@ def recipe(runners: Path, deed: str, kind: str = "Runner", **settings: object) -
 def geometry() -> bytes:
     import pyarrow as pa
 
-    from mlmat.structure import to_row
+    from mlmat.materials.structure import to_row
 
-    return frame.to_ipc(pa.Table.from_pylist([to_row(atoms) for atoms in CRYSTALS]))
+    return arrow_frames.to_ipc(pa.Table.from_pylist([to_row(atoms) for atoms in CRYSTALS]))
 
 
 def results(found: Recipe, tmp_path: Path, **limits: float) -> dict[str, dict]:
     ticket = Ticket("run", "method", "mine", str(tmp_path / "scratch"), driver="another", **limits)
     rows: list[dict] = []
     for packed in run_task(found, ticket, geometry()):
-        meta, tables = frame.meta_of(packed), frame.unpack(packed)
+        meta, tables = arrow_frames.meta_of(packed), arrow_frames.unpack(packed)
         rows += tables["result"].to_pylist() if tables else []
         rows += [{"structure_id": one, "status": "lost", **meta} for one in meta.get("lost", ())]
     assert sorted(row["structure_id"] for row in rows) == sorted(IDS)
@@ -166,13 +166,13 @@ def test_what_was_sent_before_a_crash_is_not_computed_again(runners, tmp_path):
 def test_a_runner_that_cannot_be_set_up_says_why(runners, tmp_path, deed, why):
     ticket = Ticket("run", "method", "mine", str(tmp_path), driver="another")
     (packed,) = run_task(recipe(runners, deed, "Starts"), ticket, geometry())
-    assert why in frame.meta_of(packed)["broken"]
+    assert why in arrow_frames.meta_of(packed)["broken"]
 
 
 def test_an_idle_child_that_was_killed_is_replaced(runners, tmp_path):
     found = recipe(runners, "")
     results(found, tmp_path)
-    child = _sandbox._local.child
+    child = sandbox._local.child
     child.popen.kill()
     child.popen.wait()
     assert {row["status"] for row in results(found, tmp_path).values()} == {"ok"}
@@ -182,7 +182,9 @@ def test_what_was_computed_before_the_runner_could_not_start_again_is_kept(runne
     deed = f"open({str(tmp_path / 'struck')!r}, 'w').close(); {CRASH}"
     once = recipe(runners, deed, "Once", log=str(tmp_path / "struck"), slow=1.1)
     ticket = Ticket("run", "method", "mine", str(tmp_path), driver="another")
-    frames = [(frame.meta_of(packed), frame.unpack(packed)) for packed in run_task(once, ticket, geometry())]
+    frames = [
+        (arrow_frames.meta_of(packed), arrow_frames.unpack(packed)) for packed in run_task(once, ticket, geometry())
+    ]
     ok = [row["structure_id"] for _, tables in frames if tables for row in tables["result"].to_pylist()]
     lost = [one for meta, _ in frames for one in meta.get("lost", ())]
     (rest,) = [meta["rest"] for meta, _ in frames if "broken" in meta]

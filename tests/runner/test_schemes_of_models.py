@@ -10,11 +10,12 @@ import pytest
 from ase import Atoms
 from click.testing import CliRunner
 
-from mlmat import schemes
 from mlmat.cli import main
 from mlmat.errors import UsageError
-from mlmat.runner import WrappedAtomsRunner, _models
-from mlmat.runner._method import Plan
+from mlmat.materials import schemes
+from mlmat.methods.method import Plan
+from mlmat.potentials import models
+from mlmat.runner import WrappedAtomsRunner
 from mlmat.store import Store
 
 
@@ -61,8 +62,8 @@ def test_methods_that_share_data_or_a_teacher() -> None:
 
 
 def test_models_that_are_known(file: Path) -> None:
-    known = {model.name: model.energies()["scheme"] for model in _models.listing()}
-    assert known[_models.default()] == "MP2020"
+    known = {model.name: model.energies()["scheme"] for model in models.listing()}
+    assert known[models.default()] == "MP2020"
     assert known["medium-mpa-0"] == "MP raw GGA/GGA+U"
     assert known["mace-matpes-r2scan-0"] == "MatPES-r2SCAN"
     assert known["mh-1"] is None
@@ -79,28 +80,28 @@ def test_a_file_is_registered_with_what_it_learned(file: Path) -> None:
     assert "energy scheme: unknown; say it with" in said  # no terminal: nobody is asked
     more = ["--scheme", "mp raw gga/gga+u", "--trained-on", "MPtrj, own"]
     assert run("add", str(file), *more, "--expected-error", "e_above_hull=0.04")[0] == 0
-    assert _models.resolve("mine").energies() == {
+    assert models.resolve("mine").energies() == {
         "scheme": "MP raw GGA/GGA+U", "trained_on": "MPtrj, own", "expected_errors": {"e_above_hull": 0.04},
     }  # fmt: skip
     assert run("add", str(file))[0] == 0  # again: what was said stays
-    assert _models.resolve("mine").energies()["scheme"] == "MP raw GGA/GGA+U"
+    assert models.resolve("mine").energies()["scheme"] == "MP raw GGA/GGA+U"
     assert "scheme MP raw GGA/GGA+U" in run()[1]
     for wrong in ("e_above_hull", "energy=0.1", "e_above_hull=-1", "e_above_hull=inf"):
         assert run("add", str(file), "--expected-error", wrong)[0] == 2
 
 
 def test_the_store_keeps_it_and_ids_stay(file: Path, store: Store) -> None:
-    _models.add(str(file))
+    models.add(str(file))
     before = Plan("mace", {"model": "mine"}).method
-    _models.add(str(file), scheme="MP raw GGA/GGA+U", trained_on="MPtrj", expected_errors={"e_above_hull": 0.04})
+    models.add(str(file), scheme="MP raw GGA/GGA+U", trained_on="MPtrj", expected_errors={"e_above_hull": 0.04})
     after = Plan("mace", {"model": "mine"}).method
     assert after["method_id"] == before["method_id"]
     for method in (before, after, before):
         store.adopt_method(method)
         with store._writing() as con:
-            from mlmat.store import _results
+            from mlmat.store.tables import results
 
-            _results.add_method(con, method)
+            results.add_method(con, method)
     row = store.arrow("SELECT scheme, functional, corrections, trained_on FROM method").to_pylist()
     assert row == [{"scheme": "MP raw GGA/GGA+U", "functional": "PBE", "corrections": "none", "trained_on": "MPtrj"}]
     errors = store.arrow("SELECT quantity, class, error FROM expected_error").to_pylist()

@@ -14,14 +14,14 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 
-from mlmat import frame
-from mlmat.runner import WrappedAtomsRunner
-from mlmat.runner._load import Recipe, recipe_of_object
-from mlmat.runner._outcome import describe, outcomes_of, run_each
-from mlmat.runner._packing import Ticket, failure_frame, pack
-from mlmat.runner._sent import _sending, wait_until_sent
-from mlmat.runner._task import run_task
-from mlmat.structure import structure_id, to_row
+from mlmat import arrow_frames
+from mlmat.materials.structure import structure_id, to_row
+from mlmat.methods.load import Recipe, recipe_of_object
+from mlmat.runner import WrappedAtomsRunner, attempt
+from mlmat.worker.outcome import describe, outcomes_of
+from mlmat.worker.packing import Ticket, failure_frame, pack
+from mlmat.worker.sent import _sending, wait_until_sent
+from mlmat.worker.task import run_task
 
 CRYSTALS = [bulk("Cu"), bulk("Al"), bulk("Au"), bulk("Ni")]
 IDS = [structure_id(atoms) for atoms in CRYSTALS]
@@ -64,7 +64,7 @@ def packed_batch(runner, ticket) -> bytes:
 
 def outcomes(runner, ticket) -> tuple[dict, list[dict]]:
     packed = packed_batch(runner, ticket)
-    tables = frame.unpack(packed)
+    tables = arrow_frames.unpack(packed)
     return tables, tables["result"].to_pylist()
 
 
@@ -137,7 +137,7 @@ def test_an_interrupt_is_not_the_structures_failure(ticket):
     with pytest.raises(KeyboardInterrupt):
         outcomes(Runner(Al=KeyboardInterrupt()), ticket)
     with pytest.raises(KeyboardInterrupt):
-        outcomes(BatchRunner(lambda _: list(run_each(Runner(Al=KeyboardInterrupt()), CRYSTALS))), ticket)
+        outcomes(BatchRunner(lambda _: [attempt(Runner(Al=KeyboardInterrupt()), one) for one in CRYSTALS]), ticket)
 
 
 def test_structures_in_a_row_are_rows_of_their_own(ticket):
@@ -153,7 +153,7 @@ def test_structures_in_a_row_are_rows_of_their_own(ticket):
 
 
 def test_a_frame_counts_what_is_in_it(ticket):
-    meta = frame.meta_of(packed_batch(Runner(Al=ValueError("x")), ticket))
+    meta = arrow_frames.meta_of(packed_batch(Runner(Al=ValueError("x")), ticket))
     assert (meta["ok"], meta["failed"]) == (3, 1)
     assert meta["seconds"] >= 0
 
@@ -177,7 +177,7 @@ ROW = {"energy": 1.0, "gap": None}
         (None, ["TypeError"] * 4),
         (lambda batch: 1 / 0, ["ZeroDivisionError"] * 4),
         (lambda batch: (1 / 0 for _ in batch), ["ZeroDivisionError"] * 4),
-        (lambda batch: run_each(Runner(Au=OSError("disk")), batch), [None, None, "OSError", None]),
+        (lambda batch: (attempt(Runner(Au=OSError("disk")), one) for one in batch), [None, None, "OSError", None]),
     ],
 )
 def test_whatever_run_batch_returns(ticket, returns, failures):
@@ -227,14 +227,14 @@ class Setup(Runner):
 def geometry():
     import pyarrow as pa
 
-    return frame.to_ipc(pa.Table.from_pylist([to_row(atoms) for atoms in CRYSTALS]))
+    return arrow_frames.to_ipc(pa.Table.from_pylist([to_row(atoms) for atoms in CRYSTALS]))
 
 
 def test_setup_once_for_many_batches(ticket):
     recipe = recipe_of_object(Setup())
     for _ in range(3):
         (packed,) = run_task(recipe, ticket, geometry())
-        assert frame.meta_of(packed)["ok"] == 4
+        assert arrow_frames.meta_of(packed)["ok"] == 4
     assert Setup.count == 1
 
 
@@ -243,15 +243,15 @@ def test_setup_once_for_many_batches(ticket):
 )
 def test_a_runner_that_cannot_start_is_a_note_and_no_failure(ticket, recipe):
     (packed,) = run_task(recipe, ticket, geometry())
-    meta = frame.meta_of(packed)
+    meta = arrow_frames.meta_of(packed)
     assert socket.gethostname() in meta["broken"]
     assert len(meta["broken"].splitlines()) == 1
     assert "Traceback" in meta["traceback"]
-    assert frame.unpack(packed) == {}
+    assert arrow_frames.unpack(packed) == {}
 
 
 def test_the_frame_of_a_lost_structure(ticket):
-    (result,) = frame.unpack(failure_frame(ticket, IDS[0], "WorkerLost", "gone\udc80"))["result"].to_pylist()
+    (result,) = arrow_frames.unpack(failure_frame(ticket, IDS[0], "WorkerLost", "gone\udc80"))["result"].to_pylist()
     assert (result["status"], result["error_class"], result["attempt"]) == ("failed", "WorkerLost", 2)
     assert result["error_message"] == "gone\\udc80"
 
@@ -287,7 +287,7 @@ class GoldIsBad(Runner):
 
 def test_one_structure_that_spoils_a_batch_fails_alone(ticket):
     packed = packed_batch(GoldIsBad(), ticket)
-    results = frame.unpack(packed)["result"].to_pylist()
+    results = arrow_frames.unpack(packed)["result"].to_pylist()
     assert [r["status"] for r in results] == ["ok", "ok", "failed", "ok"]
     assert results[2]["error_message"] == "gold is bad"
     # Every structure was handed in as it is in the store, so that its rattled sum is that of one rattle.

@@ -7,14 +7,14 @@ import sys
 import pytest
 from faults.tools import CRYSTALS, finish
 
-from mlmat import frame, provenance
+from mlmat import arrow_frames, provenance
 from mlmat.errors import RunnerError
-from mlmat.runner._load import recipe_of
-from mlmat.runner._method import Plan
-from mlmat.runner._packing import Ticket
-from mlmat.runner._task import run_task
+from mlmat.methods.load import recipe_of
+from mlmat.methods.method import Plan
 from mlmat.screen import screen
 from mlmat.store import open_store
+from mlmat.worker.packing import Ticket
+from mlmat.worker.task import run_task
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ def test_a_task_says_what_is_different():
     versions = {**provenance.versions(), "numpy": "0.1", "no-such-package": "2"}
     ticket = Ticket("run", "method", "mlmat.example_runner", "", driver="elsewhere:1", versions=versions)
     (packed,) = run_task(recipe_of("mlmat.example_runner", {}), ticket, b"")
-    said = frame.meta_of(packed)["other"]
+    said = arrow_frames.meta_of(packed)["other"]
     assert f"numpy is {provenance.version_of('numpy')}, not 0.1, no-such-package is missing, not 2" in said
     assert provenance.host() in said
     assert sys.prefix in said

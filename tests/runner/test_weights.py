@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from mlmat.errors import ModelError
-from mlmat.runner import _weights
+from mlmat.potentials import weights
 
 PAGE = b"<!DOCTYPE html><html><body>Not found</body></html>"
 
@@ -50,7 +50,7 @@ def site(monkeypatch):
         def log_message(self, *_):
             pass
 
-    from mlmat.runner._quiet import quiet_import
+    from mlmat.potentials.quiet import quiet_import
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.asked = []
@@ -71,20 +71,20 @@ def files(folder: Path) -> list[str]:
 def test_a_file_is_used_where_it_lies(tmp_path, cache):
     path = tmp_path / "my.model"
     path.write_bytes(archive())
-    assert _weights.resolve(str(path)) == path
+    assert weights.resolve(str(path)) == path
     assert not cache.exists()
 
 
 def test_a_relative_path_becomes_absolute(tmp_path, cache, monkeypatch):
     (tmp_path / "my.model").write_bytes(archive())
     monkeypatch.chdir(tmp_path)
-    assert _weights.resolve("my.model") == tmp_path / "my.model"
+    assert weights.resolve("my.model") == tmp_path / "my.model"
 
 
 @pytest.mark.parametrize("model", ["/no/such/file", "sub/none", "typo.model", "typo.pt"])
 def test_a_missing_file_is_said_to_be_missing(model, cache):
     with pytest.raises(ModelError, match="does not exist"):
-        _weights.resolve(model)
+        weights.resolve(model)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_file_that_is_no_model_is_refused_and_left_alone(tmp_path, cache, cont
     path = tmp_path / "my.model"
     path.write_bytes(content)
     with pytest.raises(ModelError, match=said) as caught:
-        _weights.resolve(str(path))
+        weights.resolve(str(path))
     assert "\n" not in str(caught.value)
     assert path.read_bytes() == content
 
@@ -108,7 +108,7 @@ def test_a_file_that_is_no_model_is_refused_and_left_alone(tmp_path, cache, cont
 def test_the_cache_is_in_the_users_folder_unless_told_otherwise(monkeypatch, tmp_path):
     monkeypatch.delenv("MLMAT_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert _weights.cache_folder() == tmp_path / "mlmat" / "models"
+    assert weights.cache_folder() == tmp_path / "mlmat" / "models"
 
 
 def test_a_cached_name_needs_neither_torch_nor_mace(cache):
@@ -125,23 +125,23 @@ def test_a_cached_name_needs_neither_torch_nor_mace(cache):
 
 def test_a_name_is_fetched_once_and_silently(cache, site, capfd):
     site.answers = [("application/octet-stream", archive())]
-    first = _weights.resolve("small")
+    first = weights.resolve("small")
     assert first.read_bytes() == archive()
-    assert _weights.resolve("small") == first == cache / "small.model"
+    assert weights.resolve("small") == first == cache / "small.model"
     assert site.asked == ["/2023-tiny-L0.model"]
     assert capfd.readouterr().out == ""
 
 
 def test_the_stem_of_the_file_is_a_name_too(cache, site):
     site.answers = [("application/octet-stream", archive())]
-    assert _weights.resolve("2023-tiny-L0").read_bytes() == archive()
+    assert weights.resolve("2023-tiny-L0").read_bytes() == archive()
 
 
 @pytest.mark.parametrize("kind", ["text/html", "application/octet-stream"])
 def test_an_error_page_is_refused_and_removed_everywhere(cache, site, tmp_path, kind):
     site.answers = [(kind, PAGE)]
     with pytest.raises(ModelError, match=r"small.*mlmat models add FILE") as caught:
-        _weights.resolve("small")
+        weights.resolve("small")
     assert "\n" not in str(caught.value)
     assert files(tmp_path) == ["small.lock"]
 
@@ -149,7 +149,7 @@ def test_an_error_page_is_refused_and_removed_everywhere(cache, site, tmp_path, 
 def test_a_truncated_download_is_refused_and_removed(cache, site, tmp_path):
     site.answers = [("application/octet-stream", archive()[:100])]
     with pytest.raises(ModelError, match="truncated"):
-        _weights.resolve("small")
+        weights.resolve("small")
     assert files(tmp_path) == ["small.lock"]
 
 
@@ -157,27 +157,27 @@ def test_an_error_page_that_mace_kept_before_is_replaced(cache, site, tmp_path):
     (tmp_path / "xdg" / "mace").mkdir(parents=True)
     (tmp_path / "xdg" / "mace" / "2023tinyL0model").write_bytes(PAGE)
     site.answers = [("application/octet-stream", archive())]
-    assert _weights.resolve("small").read_bytes() == archive()
+    assert weights.resolve("small").read_bytes() == archive()
 
 
 def test_a_damaged_file_in_the_cache_is_fetched_again(cache, site):
     cache.mkdir(parents=True)
     (cache / "small.model").write_bytes(archive()[:50])
     site.answers = [("application/octet-stream", archive())]
-    assert _weights.resolve("small").read_bytes() == archive()
+    assert weights.resolve("small").read_bytes() == archive()
 
 
 def test_without_a_network_the_message_says_what_to_do(cache, site):
     site.shutdown()
     site.server_close()
     with pytest.raises(ModelError, match=r"could not be fetched.*mlmat models add FILE") as caught:
-        _weights.resolve("small")
+        weights.resolve("small")
     assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_name_lists_the_known_ones(cache, site):
     with pytest.raises(ModelError, match=r"smal .*small, medium"):
-        _weights.resolve("smal")
+        weights.resolve("smal")
     assert site.asked == []
 
 
@@ -185,7 +185,7 @@ def test_an_unwritable_cache_is_named(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("MLMAT_CACHE", str(tmp_path / "file"))
     with pytest.raises(ModelError, match="set MLMAT_CACHE"):
-        _weights.resolve("small")
+        weights.resolve("small")
 
 
 def test_only_one_of_many_makes_the_file(cache):
@@ -196,7 +196,7 @@ def test_only_one_of_many_makes_the_file(cache):
         threading.Event().wait(0.1)
         part.write_bytes(archive())
 
-    threads = [threading.Thread(target=_weights.obtain, args=(cache / "x.model", make)) for _ in range(8)]
+    threads = [threading.Thread(target=weights.obtain, args=(cache / "x.model", make)) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -211,5 +211,5 @@ def test_a_maker_that_fails_leaves_nothing(cache):
         raise ModelError("stopped")
 
     with pytest.raises(ModelError, match="stopped"):
-        _weights.obtain(cache / "x.model", make)
+        weights.obtain(cache / "x.model", make)
     assert files(cache) == ["x.lock"]

@@ -26,7 +26,7 @@ STRUCTURES = 71
 RUNNER = """
 import os, time
 from mlmat.runner import WrappedAtomsRunner
-from mlmat.structure import structure_id
+from mlmat.materials.structure import structure_id
 
 class Runner(WrappedAtomsRunner):
     name, version = "slow", "1"

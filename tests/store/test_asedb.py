@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import mlmat
+from mlmat.asedb.interface import AseDatabase, connect
 from mlmat.errors import UsageError
 from mlmat.store import Store
-from mlmat.store.asedb import AseDatabase, connect
 
 
 @pytest.fixture
@@ -161,7 +161,7 @@ def test_no_call_keeps_the_file(db: AseDatabase) -> None:
 
 
 def test_a_reader_goes_on_while_others_write_and_delete(db: AseDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlmat.store._asedatabase.CHUNK", 2)
+    monkeypatch.setattr("mlmat.asedb.database.CHUNK", 2)
     with db:
         ids = [db.write(crystal(a=3.5 + i / 1000)) for i in range(6)]
     code = (

@@ -15,7 +15,7 @@ from ase.constraints import FixAtoms
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from mlmat.store.asedb import AseDatabase, connect
+from mlmat.asedb.interface import AseDatabase, connect
 
 _rng = np.random.default_rng(5)
 

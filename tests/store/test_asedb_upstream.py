@@ -15,11 +15,11 @@ import ase.db
 import pytest
 from ase.build import bulk
 
-from mlmat.store.asedb import AseDatabase, register
+from mlmat.asedb.interface import AseDatabase, register
 
 upstream = pytest.importorskip("ase.test.db", reason="this ASE comes without its tests")
 
-COMMAND = f"#!{sys.executable}\nfrom mlmat.store.asedb import main\nmain()\n"
+COMMAND = f"#!{sys.executable}\nfrom mlmat.asedb.interface import main\nmain()\n"
 
 
 @pytest.fixture(autouse=True, scope="module")

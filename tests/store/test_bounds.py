@@ -14,7 +14,7 @@ from hand_made import crystal, stored
 
 from mlmat.errors import QueryError
 from mlmat.store import Store
-from mlmat.store._bounds import Bounds, available
+from mlmat.store.access.bounds import Bounds, available
 
 #: 10^12 rows to look at; DuckDB cannot know that none fits.
 ENDLESS = "SELECT count(*) FROM range(1000000) AS a, range(1000000) AS b WHERE a.range + b.range = -1"

@@ -12,9 +12,10 @@ from ase.build import bulk
 from click.testing import CliRunner
 from hand_made import merge, packed, record, result, stored
 
-from mlmat import provenance, schemes
+from mlmat import provenance
 from mlmat.cli import main
 from mlmat.errors import UsageError
+from mlmat.materials import schemes
 from mlmat.store import Store
 
 OXIDE = bulk("FeO", "rocksalt", a=4.3)

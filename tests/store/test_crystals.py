@@ -6,7 +6,7 @@ import pytest
 from ase.build import bulk
 from hand_made import crystal, stored
 
-from mlmat.similar import TOLERANCE
+from mlmat.materials.matching import TOLERANCE
 from mlmat.store import Store
 
 SALT = [bulk("NaCl", "rocksalt", a=5.6), bulk("NaCl", "rocksalt", a=5.6, cubic=True), bulk("NaCl", "zincblende", a=5.6)]
@@ -36,7 +36,7 @@ def test_nothing_is_compared_twice_and_later_ones_join(store: Store) -> None:
 def test_another_tolerance_compares_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     stored(store, *SALT)
     store.refresh_crystals()
-    monkeypatch.setattr("mlmat.store._crystals.TOLERANCE", "another")
+    monkeypatch.setattr("mlmat.store.hulls.crystals.TOLERANCE", "another")
     assert store.refresh_crystals() == 1
     assert store.sql("SELECT DISTINCT tolerance FROM same_crystal")["tolerance"].tolist() == ["another"]
     assert len(store.sql("FROM same_crystal")) == 3

@@ -12,7 +12,7 @@ from hand_made import add, block, method, record, result, salt
 import mlmat
 from mlmat.cli import main
 from mlmat.errors import QueryError, StoreError
-from mlmat.store import _consistency
+from mlmat.store.tables import consistency
 from mlmat.workbench import Workbench
 
 
@@ -50,7 +50,7 @@ def above(bench: Workbench) -> dict[str, float]:
 def wrong(bench: Workbench) -> list[str]:
     """What does not hold between the tables; rows made by hand may have no run."""
     with bench._reading() as con:
-        found = {name: _consistency.broken(con, query)[0] for name, query in _consistency.checks(con).items()}
+        found = {name: consistency.broken(con, query)[0] for name, query in consistency.checks(con).items()}
     return [name for name, count in found.items() if count and "of no run" not in name]
 
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from hand_made import crystal, record, result, salt, stored
 
-from mlmat import measured, provenance
+from mlmat import provenance
+from mlmat.materials import expected_errors
 from mlmat.store import Store
-from mlmat.store._connection import rows
+from mlmat.store.access.connection import rows
 
 MACE = "432d5186abee67be3889d7d05001ce4e978d5bb7416bd7beee918e22c130f62c"
 CHGNET = "d14ab7c0f093efe64b60a7bcd540bca10e74fb7f46c86108a079af60524659d1"
@@ -50,7 +51,7 @@ def test_the_shipped_model_and_chgnet_bring_their_errors_along(store: Store) -> 
     by_model(store, "c", CHGNET)
     by_model(store, "own", "0" * 64)
     for method_id, sha256 in (("m", MACE), ("c", CHGNET)):
-        known = {(one.quantity, one.kind): one.error for one in measured.errors(sha256)}
+        known = {(one.quantity, one.kind): one.error for one in expected_errors.errors(sha256)}
         assert expected(store, method_id) == known
         for quantity in ("formation_energy_per_atom", "e_above_hull"):
             assert {k for q, k in known if q == quantity} >= {"all", "oxide", "intermetallic", "f-element", "element"}
@@ -125,7 +126,7 @@ def test_results_with_elements_that_the_model_cannot_do_compete_with_nothing(sto
     record(store, *(result(i, m, energy=-5.0) for i in (plutonium, iron) for m in ("m", "c")))
     row = row_of(store, plutonium)
     assert row["e_above_hull"] is None
-    assert row["suspect"] == measured.unfit(MACE)["Pu"]
+    assert row["suspect"] == expected_errors.unfit(MACE)["Pu"]
     assert "Pu is +1.71 eV/atom off DFT" in row["reason"]
     assert row_of(store, iron)["e_above_hull"] == row_of(store, plutonium, "c")["e_above_hull"] == 0
     assert [r["formula"] for r in store.arrow("FROM suspects").to_pylist()] == ["Pu"]

@@ -21,7 +21,7 @@ from hand_made import add, block, by_hand, method, packed, record, result, salt
 import mlmat
 from mlmat.cli import main
 from mlmat.errors import MlmatError, StoreError, StoreLocked, UsageError
-from mlmat.store import _consistency
+from mlmat.store.tables import consistency
 from mlmat.workbench import Workbench
 
 CSV = "id,formula,energy\na,NaCl,-6.0\nb,Na,-1.0\nc,Cl,-1.5\n"
@@ -50,7 +50,7 @@ def counts(bench: Workbench, *tables: str) -> dict[str, int]:
 def wrong(bench: Workbench) -> list[str]:
     """What does not hold between the tables; rows made by hand may have no run."""
     with bench._reading() as con:
-        found = {name: _consistency.broken(con, query)[0] for name, query in _consistency.checks(con).items()}
+        found = {name: consistency.broken(con, query)[0] for name, query in consistency.checks(con).items()}
     return [name for name, count in found.items() if count and "of no run" not in name]
 
 

@@ -10,9 +10,9 @@ from hand_made import block, crystal, method, record, result, salt, stored
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmat.formula import canonical
+from mlmat.materials.formula import canonical
 from mlmat.store import Store
-from mlmat.store._formulas import compared_in, respelled
+from mlmat.store.tables.formulas import compared_in, respelled
 
 
 @pytest.mark.parametrize(

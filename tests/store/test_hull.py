@@ -17,10 +17,10 @@ import pyarrow as pa
 import pytest
 from hand_made import by_hand, crystal, method, record, result, salt, stored
 
-from mlmat.formula import pretty
+from mlmat.materials.formula import pretty
 from mlmat.store import Store
-from mlmat.store._columns import insert
-from mlmat.store._connection import rows
+from mlmat.store.access.connection import rows
+from mlmat.store.tables.columns import insert
 
 
 def composition(amounts: dict[str, float]) -> dict[str, Any]:
@@ -289,7 +289,7 @@ def test_a_run_that_changes_many_systems_and_one_of_nine(store: Store, monkeypat
     by_hand(store, f"UPDATE result SET run_id = '{run}' WHERE external_id = 'B'")
     store.end_run(run, "finished")
     assert computed(store) == {"B", "-".join(nine)}
-    monkeypatch.setattr("mlmat.store._scope.FEW", 1)
+    monkeypatch.setattr("mlmat.store.hulls.scope.FEW", 1)
     by_hand(store, "DELETE FROM hull_system")
     by_hand(store, f"UPDATE result SET run_id = '{run}' WHERE external_id = 'C'")
     store.end_run(run, "finished")
@@ -297,7 +297,7 @@ def test_a_run_that_changes_many_systems_and_one_of_nine(store: Store, monkeypat
 
 
 def test_a_store_that_cannot_be_written_shows_no_stale_number(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlmat.store._stability.PATIENCE", 0.1)
+    monkeypatch.setattr("mlmat.store.hulls.refresh.PATIENCE", 0.1)
     method(store, "m")
     entries(store, "m", LIO)
     assert hull(store)["li2o"]["e_above_hull"] == 0

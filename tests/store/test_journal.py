@@ -17,7 +17,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from mlmat.store import Journal, Store, _journal, open_store
+from mlmat.store import Journal, Store, open_store
+from mlmat.store.access import journal as journals
 
 HEAD = 12
 
@@ -62,7 +63,7 @@ class JournalAndStore(RuleBasedStateMachine):
     def merge_without_clear(self) -> None:
         """As if killed between the commit and the clear."""
         with self.store._writing() as con:
-            from mlmat.store._results import merge
+            from mlmat.store.tables.results import merge
 
             merge(con, self.own().frames(), self.store._described)
         self.expected |= {name for name, _ in self.waiting}
@@ -227,8 +228,8 @@ def test_an_empty_journal_leaves_no_file(tmp_path: Path) -> None:
     assert len(journal) == 0
     journal.close()
     assert list(tmp_path.iterdir()) == []
-    assert _journal.waiting(tmp_path) == (0, 0)
-    assert _journal.adopt(tmp_path, None) == []
+    assert journals.waiting(tmp_path) == (0, 0)
+    assert journals.adopt(tmp_path, None) == []
 
 
 def test_merging_while_the_store_is_held_keeps_the_frames(store: Store) -> None:

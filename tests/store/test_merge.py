@@ -12,10 +12,10 @@ import pyarrow as pa
 import pytest
 from hand_made import crystal, merge, method, packed, record, result, stored
 
-from mlmat import frame
+from mlmat import arrow_frames
+from mlmat.materials.structure import structure_id
 from mlmat.store import Store
-from mlmat.store._columns import runner_name, widened
-from mlmat.structure import structure_id
+from mlmat.store.tables.columns import runner_name, widened
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_the_order_of_frames_does_not_matter(store: Store, one: str) -> None:
 
 
 def test_frames_without_results_are_harmless(store: Store, one: str) -> None:
-    assert merge(store, frame.pack({})) == 0
+    assert merge(store, arrow_frames.pack({})) == 0
     assert merge(store, packed([result(one, status="failed")])) == 1
 
 
@@ -155,7 +155,7 @@ def test_a_column_of_the_runner_hides_the_one_of_the_view(store: Store, one: str
 def test_null_only_columns_wait_for_a_value(store: Store, one: str) -> None:
     row = result(one)
     table = pa.table({"result_id": [row["result_id"]], "x": pa.nulls(1)})
-    merge(store, frame.pack({"result": pa.Table.from_pylist([row]), "values:toy": table}))
+    merge(store, arrow_frames.pack({"result": pa.Table.from_pylist([row]), "values:toy": table}))
     assert "x" not in types(store)
     record(store, result(one), values=[{"x": [1.0]}])
     assert types(store)["x"] == "DOUBLE[]"
@@ -175,7 +175,7 @@ def test_the_view_has_current_ok_results_only(store: Store) -> None:
 
 def test_a_frame_that_cannot_be_merged_stops_nobody_and_is_kept(store: Store, one: str) -> None:
     bad = store.journal("bad")
-    bad.append(frame.pack({"result": pa.table({"result_id": ["no uuid"], "status": ["ok"]})}))
+    bad.append(arrow_frames.pack({"result": pa.table({"result_id": ["no uuid"], "status": ["ok"]})}))
     bad.close()
     good = store.journal("good")
     good.append(packed([result(one)]))

@@ -14,8 +14,9 @@ import mlmat
 from mlmat.errors import StoreError
 from mlmat.imports import import_results
 from mlmat.ingest import ingest
-from mlmat.store import _copies, _schema
-from mlmat.store._connection import Database
+from mlmat.store.access.connection import Database
+from mlmat.store.mend import copies
+from mlmat.store.schema import migrations
 
 FIXTURES = sorted((Path(__file__).parent / "fixtures").glob("store-*.duckdb.gz"))
 
@@ -27,7 +28,7 @@ def unpacked(fixture: Path, folder: Path) -> Path:
 
 
 def test_there_is_a_store_of_every_earlier_version() -> None:
-    assert [int(fixture.name[6:10]) for fixture in FIXTURES] == list(range(1, _schema.newest()))
+    assert [int(fixture.name[6:10]) for fixture in FIXTURES] == list(range(1, migrations.newest()))
 
 
 @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda path: path.name)
@@ -41,7 +42,7 @@ def test_an_old_store_opens_with_all_that_is_in_it(fixture: Path, tmp_path: Path
     outcomes = store.sql("SELECT DISTINCT outcome FROM source WHERE outcome <> 'duplicate' ORDER BY ALL")["outcome"]
     assert outcomes.tolist() == ["stored", "unreadable"]
     assert [check for check in store.violations() if check[1]] == []
-    assert store.sql("SELECT max(version) AS v FROM mlmat_schema")["v"][0] == _schema.newest()
+    assert store.sql("SELECT max(version) AS v FROM mlmat_schema")["v"][0] == migrations.newest()
     assert store.screen("mlmat.example_runner", config="threads").done == 0
     (tmp_path / "new.cif").write_text((Path(__file__).parents[2] / "examples/crystals/MgO.cif").read_text())
     assert ingest(store, [tmp_path / "new.cif"]).outcomes == {"stored": 1}
@@ -83,7 +84,7 @@ def test_without_room_for_a_copy_nothing_is_migrated(tmp_path: Path, monkeypatch
         raise CalledProcessError(1, "cp", stderr="cp: no room")
 
     with monkeypatch.context() as patch:
-        patch.setattr(_copies, "_copy", full)
+        patch.setattr(copies, "_copy", full)
         with pytest.raises(StoreError, match="no copy of it could be made first"):
             mlmat.open(path)
     assert path.read_bytes() == before
@@ -94,7 +95,7 @@ def test_nobody_gets_the_store_while_the_copy_is_made(tmp_path: Path) -> None:
     path = unpacked(FIXTURES[0], tmp_path)
     code = "import duckdb, sys; duckdb.connect(sys.argv[1], read_only=True)"
     with Database(path).write():
-        _schema._keep(path, 1)
+        migrations._keep(path, 1)
         other = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=False)
     assert "Could not set lock" in other.stderr
 

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmat.store import Store, _mounts
-from mlmat.store._mounts import file_system, network_warning
+from mlmat.store import Store
+from mlmat.store.access import mounts
+from mlmat.store.access.mounts import file_system, network_warning
 
 MOUNTS = r"""
 22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -57,7 +58,7 @@ def test_the_system_says_the_same(tmp_path: Path) -> None:
 
 def test_who_writes_is_warned_once_and_who_reads_is_not(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     here = file_system(os.path.realpath(store.path), Path("/proc/self/mountinfo").read_text())
-    monkeypatch.setattr(_mounts, "NETWORK", {here})
+    monkeypatch.setattr(mounts, "NETWORK", {here})
     said: list[str] = []
     store.database.say = said.append
     store.sql("SELECT 1")

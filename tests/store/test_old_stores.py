@@ -13,7 +13,7 @@ from ase.build import bulk
 from ase.io import write
 
 import mlmat
-from mlmat.runner._method import Plan
+from mlmat.methods.method import Plan
 from mlmat.store import Store
 from mlmat.workbench import Workbench
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 import mlmat
-from mlmat.alignment import displacement
+from mlmat.materials.alignment import displacement
 from mlmat.workbench import Workbench
 
 RUNNER = """

@@ -15,7 +15,7 @@ from hand_made import add, block, by_hand, crystal, method, record, result, salt
 import mlmat
 from mlmat.errors import QueryError, StoreError, StoreLocked
 from mlmat.store import Store
-from mlmat.store._columns import empty_like, insert
+from mlmat.store.tables.columns import empty_like, insert
 
 
 def others_can_write(store: Store) -> bool:

@@ -10,9 +10,9 @@ import pytest
 from hand_made import method, packed, result
 
 import mlmat
-from mlmat import frame
-from mlmat.report import show_lines
-from mlmat.store._superseded import WHY
+from mlmat import arrow_frames
+from mlmat.cli._text import show_lines
+from mlmat.store.schema.superseded import WHY
 from mlmat.workbench import Workbench
 
 SLABS = Path(__file__).parents[1] / "old_stores" / "slabs.duckdb.gz"
@@ -65,7 +65,7 @@ def test_what_a_driver_of_the_older_version_left_is_marked_when_it_comes(old: Wo
     store = mlmat.open(path)
     assert marked(store) == []
     journal = store.journal("old")
-    journal.append(frame.pack({"result": table}))
+    journal.append(arrow_frames.pack({"result": table}))
     assert store.merge(journal) == table.num_rows
     assert marked(store) == marked(old)
     assert store.sql("FROM repeated ORDER BY ALL").equals(old.sql("FROM repeated ORDER BY ALL"))

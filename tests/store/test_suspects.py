@@ -10,9 +10,9 @@ from ase.build import bulk
 from hand_made import crystal, method, record, result, salt, stored
 
 from mlmat.ingest import ingest
+from mlmat.materials.structure import to_row
 from mlmat.reader import read
 from mlmat.references import files
-from mlmat.structure import to_row
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -75,7 +75,7 @@ def test_the_written_out_forward_pass_is_maces(labels):
     import torch
     from ase.calculators.emt import EMT  # noqa: F401
 
-    from mlmat.runner._potential import default_dtype
+    from mlmat.potentials.potential import default_dtype
 
     crystals = [bulk("Cu", cubic=True), bulk("NiAl", "cesiumchloride", a=2.9)]
     for atoms in crystals:
@@ -94,9 +94,9 @@ def test_the_written_out_forward_pass_is_maces(labels):
 def computed(model, atoms):
     import torch
 
-    from mlmat.runner._graph import Species, graph_of
-    from mlmat.runner._mace import tensors_of
-    from mlmat.runner._potential import default_dtype
+    from mlmat.potentials.graph import Species, graph_of
+    from mlmat.potentials.mace import tensors_of
+    from mlmat.potentials.potential import default_dtype
 
     species = Species("toy", model.atomic_numbers.tolist())
     graphs = [graph_of(atoms, species, 5.0)]

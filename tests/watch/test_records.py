@@ -13,11 +13,12 @@ from parsl.config import Config
 from parsl.executors import ThreadPoolExecutor
 
 from mlmat import provenance
+from mlmat.cli._run_text import blocks, duration, ended_blocks, progress, runs_lines
 from mlmat.parsl_config import is_ours, make_config
 from mlmat.screen._recorder import LOGS, prune
-from mlmat.store import Store, _runs
-from mlmat.store._hosts import Hosts
-from mlmat.watch import blocks, duration, ended_blocks, progress, runs_lines
+from mlmat.store import Store
+from mlmat.store.access import runs as run_files
+from mlmat.store.access.hosts import Hosts
 
 
 def record(**more: object) -> dict[str, object]:
@@ -28,9 +29,9 @@ def record(**more: object) -> dict[str, object]:
 
 def put(store: Store, **more: object) -> str:
     found = record(**more)
-    path = _runs.place(store.folder, str(found["run_id"]))
+    path = run_files.place(store.folder, str(found["run_id"]))
     path.parent.mkdir(parents=True, exist_ok=True)
-    _runs.write(path, found)
+    run_files.write(path, found)
     return str(found["run_id"])
 
 
@@ -42,25 +43,25 @@ def test_a_driver_lives_as_long_as_it_holds_its_lock(store: Store) -> None:
     with store.driver("m", "process 2 on here"):  # another one, after it
         assert not store.runs()[0]["alive"]
     with store.driver("m", "process 1 on here"):
-        _runs.write(_runs.place(store.folder, run), record(run_id=run, outcome="finished"))
+        run_files.write(run_files.place(store.folder, run), record(run_id=run, outcome="finished"))
         assert not store.runs()[0]["alive"]
 
 
 def test_of_another_host_a_fresh_word_counts(store: Store) -> None:
     """Its lock may not be seen from here."""
-    put(store, host="elsewhere", updated=time.time() - 2 * _runs.FRESH)
+    put(store, host="elsewhere", updated=time.time() - 2 * run_files.FRESH)
     put(store, host="elsewhere")
     assert [found["alive"] for found in store.runs()] == [True, False]
 
 
 def test_of_another_host_its_claim_counts(store: Store) -> None:
-    put(store, host="elsewhere", updated=time.time() - 2 * _runs.FRESH)
+    put(store, host="elsewhere", updated=time.time() - 2 * run_files.FRESH)
     hosts = Hosts(store.folder / "hosts")
     hosts.folder.mkdir(parents=True)
-    assert not _runs.states(store.folder, hosts)[0]["alive"]
+    assert not run_files.states(store.folder, hosts)[0]["alive"]
     about = {"host": "elsewhere", "boot": "", "pid": 1, "who": "process 1 on here"}
     hosts.path("method-m", 1).write_text(json.dumps(about))
-    assert _runs.states(store.folder, hosts)[0]["alive"]
+    assert run_files.states(store.folder, hosts)[0]["alive"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"run_id": 1}', "null", "\0"])
@@ -73,20 +74,20 @@ def test_what_is_no_record_is_passed_over(store: Store, text: str) -> None:
 
 def test_a_record_is_replaced_in_whole_and_leaves_no_part(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     run = put(store, total=5)
-    path = _runs.place(store.folder, run)
+    path = run_files.place(store.folder, run)
     with pytest.raises(TypeError):
-        _runs.write(path, {1j: 1})
+        run_files.write(path, {1j: 1})
     assert json.loads(path.read_text())["total"] == 5
     assert [one.name for one in (path.parent).iterdir()] == [path.name]
 
 
 def test_old_records_are_forgotten_but_for_those_that_left_something(store: Store) -> None:
     left = put(store)
-    for _ in range(_runs.KEEP + 5):
+    for _ in range(run_files.KEEP + 5):
         newest = put(store, outcome="finished", clean=True)
-    _runs.forget(store.folder)
+    run_files.forget(store.folder)
     found = [one["run_id"] for one in store.runs()]
-    assert (len(found), found[0], found[-1]) == (_runs.KEEP + 1, newest, left)
+    assert (len(found), found[0], found[-1]) == (run_files.KEEP + 1, newest, left)
 
 
 def test_logs_of_the_last_runs_are_kept_and_of_those_that_are_needed(store: Store, tmp_path: Path) -> None:

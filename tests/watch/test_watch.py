@@ -16,8 +16,8 @@ import pytest
 from faults.rooms import Room
 from faults.tools import CRYSTALS, SLOW, finish, start, until
 
-from mlmat import child
-from mlmat.leftovers import MARK
+from mlmat.processes import child
+from mlmat.screen.orphans import MARK
 from mlmat.store import Store
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,1 @@
+"""Crystals and what is known about them without computing: formulas, hulls, energy schemes. Pure functions."""

@@ -1,0 +1,1 @@
+"""What computes energies of many structures at once: graphs, models, weights, relaxation."""

@@ -1,0 +1,1 @@
+"""Slurm: jobs of parsl (blocks), the commands of the scheduler, and the settings of a cluster."""

@@ -1,0 +1,1 @@
+"""The file of a store: who may open it, transactions, journals, runs."""

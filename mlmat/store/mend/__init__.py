@@ -1,0 +1,1 @@
+"""A store put right: exclude, forget, copies kept beside it, and what `sql --write` may touch."""

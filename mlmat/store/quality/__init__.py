@@ -1,0 +1,1 @@
+"""What numbers are worth: energy schemes and corrections of methods, expected errors, suspect results."""

@@ -1,0 +1,1 @@
+"""Rows of the tables: how they are written, read and checked."""

@@ -1,0 +1,36 @@
+"""Runners that a worker keeps set up, from one batch to the next."""
+
+from __future__ import annotations
+
+import threading
+import traceback
+from typing import TYPE_CHECKING
+
+from mlmat import provenance
+from mlmat.worker.outcome import why
+
+if TYPE_CHECKING:
+    from mlmat.methods.load import Recipe
+    from mlmat.runner import WrappedAtomsRunner
+
+#: Runners that a worker keeps set up.
+KEPT = 4
+_local = threading.local()
+
+
+def ready(recipe: Recipe) -> WrappedAtomsRunner:
+    """The runner of this thread: built and set up once, kept for the batches that follow."""
+    runners: dict[str, WrappedAtomsRunner] = _local.__dict__.setdefault("runners", {})
+    if recipe.key not in runners:
+        runner = recipe.build()
+        runner.setup()
+        while len(runners) >= KEPT:  # a notebook edits its runner many times, and each may hold a model
+            runners.pop(next(iter(runners)))
+        runners[recipe.key] = runner
+    return runners[recipe.key]
+
+
+def broken(error: BaseException) -> dict[str, str]:
+    """What a frame says of a runner that could not be set up here."""
+    text = "".join(traceback.format_exception(error))
+    return {"broken": f"{provenance.host()}: {why(error)}", "traceback": text}
