@@ -25,7 +25,7 @@ import synthetic
 from harness import machine, measure, parser, report
 
 from mlmat import parsl_config, provenance
-from mlmat.methods.method import Plan
+from mlmat.methods.method import ResolvedMethod
 from mlmat.screen import screen
 from mlmat.store import Store, open_store
 
@@ -161,8 +161,8 @@ def run_noop(store: Store, forces: bool) -> Any:
         with parsl_config.kernel(one_worker(), folder / "parsl") as kernel, kept(kernel):
             for number in range(2):  # the first one waits for the worker
                 few, _ = made(folder / f"{number}.duckdb", 100, ())
-                little = screen(few, Plan(NOOP, settings, few.table_name), config=one_worker())
-            return screen(store, Plan(NOOP, settings, store.table_name), config=one_worker()), little
+                little = screen(few, ResolvedMethod(NOOP, settings, few.table_name), config=one_worker())
+            return screen(store, ResolvedMethod(NOOP, settings, store.table_name), config=one_worker()), little
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from harness import machine, measure, missing, parser, report
 from million import kept, one_worker
 
 from mlmat import parsl_config
-from mlmat.methods.method import Plan
+from mlmat.methods.method import ResolvedMethod
 from mlmat.screen import screen
 from mlmat.store import Store, open_store
 
@@ -55,7 +55,7 @@ class Mlmat:
         """Screen it all, in batches of about so many structures. With energies, hulls are computed at the end."""
         from mlmat.screen import _queue
 
-        plan = Plan(NOOP, {"energy": str(energy).lower()}, store.table_name)
+        plan = ResolvedMethod(NOOP, {"energy": str(energy).lower()}, store.table_name)
         plan.first_atoms = 1e9
         before, _queue.BATCH_MAX = _queue.BATCH_MAX, batch
         try:

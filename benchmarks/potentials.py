@@ -136,12 +136,12 @@ def ours(structures: list[Atoms], path: Path, dtype: str, device: str = "cpu") -
     from mlmat import arrow_frames
     from mlmat.materials.structure import from_table
     from mlmat.worker.outcome import outcomes_of
-    from mlmat.worker.packing import Ticket, pack
+    from mlmat.worker.packing import BatchContext, pack
 
     made = runner(path, dtype, device)
     table = arrow_frames.from_ipc(_sent(tuple(map(id, structures)), tuple(structures)))
     outcomes = list(outcomes_of(made, list(from_table(table)), Path(tempfile.gettempdir())))
-    pack(Ticket("run", "method", "mace", ""), made.columns, table["structure_id"].to_pylist(), outcomes)
+    pack(BatchContext("run", "method", "mace", ""), made.columns, table["structure_id"].to_pylist(), outcomes)
     return [outcome.row["energy"] for outcome in outcomes if outcome.row is not None]
 
 

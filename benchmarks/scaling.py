@@ -24,10 +24,10 @@ import synthetic
 from harness import machine, parser, report
 
 from mlmat import arrow_frames, parsl_config, provenance
-from mlmat.methods.method import Plan
+from mlmat.methods.method import ResolvedMethod
 from mlmat.runner._base import Prepared
 from mlmat.screen import _loop
-from mlmat.screen._queue import BATCH_MAX, Feed
+from mlmat.screen._queue import BATCH_MAX, BatchQueue
 from mlmat.store import Store, open_store
 from mlmat.worker.outcome import OutcomeOf
 from mlmat.worker.packing import pack
@@ -50,7 +50,7 @@ class Instant:
         self.config = SimpleNamespace(executors=[])
         self.seconds, self.tasks = 0.0, 0
 
-    def submit(self, _kernel: Any, _run: Any, _recipe: Any, ticket: Any, structures: bytes) -> Future[list[bytes]]:
+    def submit(self, _kernel: Any, _run: Any, _recipe: Any, context: Any, structures: bytes) -> Future[list[bytes]]:
         """A future that has its result."""
         start = time.perf_counter()
         table = arrow_frames.from_ipc(structures)
@@ -58,7 +58,7 @@ class Instant:
         outcomes = [OutcomeOf(1e-3, row) for row in rows]
         found: Future[list[bytes]] = Future()
         columns = {"energy": "DOUBLE -- eV", "forces": "DOUBLE[3][] -- eV/Å"}
-        found.set_result([pack(ticket, columns, table["structure_id"].to_pylist(), outcomes)])
+        found.set_result([pack(context, columns, table["structure_id"].to_pylist(), outcomes)])
         self.seconds += time.perf_counter() - start
         self.tasks += 1
         return found
@@ -66,12 +66,12 @@ class Instant:
 
 def driven(store: Store, size: int, batches: int) -> float:
     """Seconds that the driver takes for a batch of so many structures, its merges into the store included."""
-    plan = Plan(NOOP, {"energy": "false", "forces": "true"}, store.table_name)
+    plan = ResolvedMethod(NOOP, {"energy": "false", "forces": "true"}, store.table_name)
     run = provenance.new_run("screen", "scaling", method_id=plan.method["method_id"])
     store.start_run(run, plan.method)
     pending = store.pending(f"none-{size}").slice(0, size * batches)
     work, kernel, journal = _loop.Screen(store, plan, run["run_id"]), Instant(), store.journal(run["run_id"])
-    feed = Feed(store, pending, 1.0, 8, BATCH_SECONDS)
+    feed = BatchQueue(store, pending, 1.0, 8, BATCH_SECONDS)
     sites = pending["nsites"].to_pylist()
     feed.learn = lambda *_: None  # type: ignore[method-assign]
     # Batches of exactly so many structures, whatever their atoms.
@@ -112,14 +112,14 @@ def busy(store: Store, workers: int, each: float, seconds: float) -> float:
     """
     from million import some_workers
 
-    plan = Plan(NOOP, {"energy": "false", "wait": str(each)}, store.table_name)
+    plan = ResolvedMethod(NOOP, {"energy": "false", "wait": str(each)}, store.table_name)
     pending, folder = store.pending(f"busy-{workers}"), store.folder / "parsl"
     with parsl_config.kernel(parsl_config.make_config(some_workers(workers), folder), folder) as kernel:
         for count in (4 * workers, round(workers * seconds / each)):
             run = provenance.new_run("screen", "scaling", method_id=plan.method["method_id"])
             store.start_run(run, plan.method)
             work, journal = _loop.Screen(store, plan, run["run_id"]), store.journal(run["run_id"])
-            feed = Feed(store, pending.slice(0, count), 1.0, workers, BATCH_SECONDS)
+            feed = BatchQueue(store, pending.slice(0, count), 1.0, workers, BATCH_SECONDS)
             start = time.perf_counter()
             work.loop(kernel, workers, feed, journal)
             took = time.perf_counter() - start

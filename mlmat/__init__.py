@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mlmat.workbench import Workbench
+    from mlmat.project import Project
 
-    open = Workbench.open
+    open = Project.open
 
     __version__: str
 
@@ -21,9 +21,9 @@ __all__ = ["__version__", "open"]
 
 def __getattr__(name: str) -> Any:
     if name == "open":
-        from mlmat.workbench import Workbench
+        from mlmat.project import Project
 
-        return Workbench.open
+        return Project.open
     if name == "__version__":
         from mlmat.provenance import version_of
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from mlmat.store import open_store
-from mlmat.workbench import Workbench
+from mlmat.project import Project
 
 # A shared machine stalls now and then: no deadline for one example.
 settings.register_profile("mlmat", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -48,9 +48,9 @@ def empty_store_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def store(empty_store_file: Path, tmp_path: Path) -> Workbench:
+def store(empty_store_file: Path, tmp_path: Path) -> Project:
     """A store of this test's own, empty."""
-    return Workbench(shutil.copy(empty_store_file, tmp_path / "store.duckdb"))
+    return Project(shutil.copy(empty_store_file, tmp_path / "store.duckdb"))
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mlmat import arrow_frames
 from mlmat.materials.structure import from_row, structure_id, to_row
 from mlmat.screen import _queue
-from mlmat.screen._queue import Batch, Feed, longest_first
+from mlmat.screen._queue import Batch, BatchQueue, longest_first
 
 ROWS = [
     to_row(Atoms("Cu" * (i % 3 + 1), [[0, 0, k] for k in range(i % 3 + 1)], cell=[3 + i, 4, 5], pbc=True))
@@ -72,7 +72,7 @@ def test_longest_first_within_what_is_read_ahead(sites: list[int]) -> None:
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=24), st.integers(1, 4), st.integers(10, 400))
 def test_batches_shrink_towards_the_end_and_hold_everything_once(sites: list[int], workers: int, atoms: int) -> None:
-    feed = Feed(_Geometry(), _pending(sites), atoms / 10, workers, 4.0)  # type: ignore[arg-type]
+    feed = BatchQueue(_Geometry(), _pending(sites), atoms / 10, workers, 4.0)  # type: ignore[arg-type]
     feed.atoms_per_batch = 1e9
     left, seen = sum(sites), []
     while feed:

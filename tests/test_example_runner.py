@@ -7,7 +7,7 @@ from ase.build import bulk
 from ase.calculators.emt import EMT
 
 from mlmat.example_runner import ExampleRunner
-from mlmat.methods.method import Plan
+from mlmat.methods.method import ResolvedMethod
 from mlmat.reduction import Frame
 from mlmat.runner import execute_runner
 from mlmat.worker.rows import checked
@@ -30,5 +30,5 @@ def test_from_python_and_for_an_element_that_emt_does_not_know():
 
 
 def test_by_name():
-    plan = Plan("mlmat.example_runner", {})
+    plan = ResolvedMethod("mlmat.example_runner", {})
     assert (plan.runner, plan.method["method"], plan.method["runner_version"]) == ("emt", "emt", "1")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from mlmat.errors import ReadError
-from mlmat.processes.isolation import Lost, isolated_map
+from mlmat.processes.isolation import Crashed, isolated_map
 
 CALL = "isolated_calls:call"
 FINE = [f"item {i}" for i in range(50)]
@@ -34,17 +34,17 @@ def test_a_bad_item_costs_itself_only() -> None:
     items = [*FINE[:20], "segfault", *FINE[20:30], "raise", "exit", "eat", "large", *FINE[30:]]
     found = outcomes(items)
     assert {item: found[item] for item in FINE} == {item: item.upper() for item in FINE}
-    assert found["segfault"] == Lost("crashed its process (SIGSEGV)")
-    assert found["exit"] == Lost("crashed its process (exit code 3)")
-    assert found["raise"] == Lost("raised ValueError: two lines")
-    assert found["eat"] == Lost("needs more than 6 GB of memory")
+    assert found["segfault"] == Crashed("crashed its process (SIGSEGV)")
+    assert found["exit"] == Crashed("crashed its process (exit code 3)")
+    assert found["raise"] == Crashed("raised ValueError: two lines")
+    assert found["eat"] == Crashed("needs more than 6 GB of memory")
     assert found["large"] == "x" * 5_000_000
 
 
 def test_an_item_that_hangs_is_ended_and_the_others_do_not_wait_for_its_neighbours() -> None:
     found = outcomes([*FINE[:3], "spin", *FINE[3:6], "slow", "slow too"], time_limit=0.6)
-    assert found.pop("spin") == Lost("took longer than 0.6 s")
-    assert not any(isinstance(value, Lost) for value in found.values())
+    assert found.pop("spin") == Crashed("took longer than 0.6 s")
+    assert not any(isinstance(value, Crashed) for value in found.values())
 
 
 def test_importing_does_not_count_against_the_first_item() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mlmat.processes.isolation import Lost, isolated_stream
+from mlmat.processes.isolation import Crashed, isolated_stream
 
 
 def stream(*items: str, time_limit: float = 20.0) -> list[Any]:
@@ -31,7 +31,7 @@ def test_items_come_in_order_and_end() -> None:
 )
 def test_what_goes_wrong_is_the_last_item(item: str, reason: str) -> None:
     found = stream("a", "slow", item, "b")
-    assert found[-1] == Lost(reason)
+    assert found[-1] == Crashed(reason)
     assert found[0] == "A"
     assert "B" not in found
 
@@ -39,7 +39,7 @@ def test_what_goes_wrong_is_the_last_item(item: str, reason: str) -> None:
 def test_the_time_limit_is_for_each_item() -> None:
     found = list(isolated_stream("isolated_streams:slowly", 5, time_limit=2.0))
     assert found == [0, 1, 2, 3, 4]
-    assert stream("a", "slow", "spin", time_limit=2.0) == ["A", "SLOW", Lost("took longer than 2 s")]
+    assert stream("a", "slow", "spin", time_limit=2.0) == ["A", "SLOW", Crashed("took longer than 2 s")]
 
 
 def test_a_slow_taker_is_waited_for() -> None:

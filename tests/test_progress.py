@@ -11,7 +11,7 @@ from hand_made import crystal, salt, stored
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlmat.methods.method import Plan
+from mlmat.methods.method import ResolvedMethod
 from mlmat.progress import Remaining, bar
 from mlmat.screen import screen
 from mlmat.store import Store
@@ -54,7 +54,7 @@ def test_the_parts_of_a_screen_make_one(store: Store, tmp_path: Path) -> None:
         "        assert len(atoms) != 3\n        return {'energy': 1.0}\n"
     )
     told: list[Any] = []
-    plan = Plan(str(runner), {}, store.table_name)
+    plan = ResolvedMethod(str(runner), {}, store.table_name)
     screen(store, plan, config="threads", progress=lambda total: lambda *a, part=0.0: told.append((total, *a, part)))
     assert {total for total, *_ in told} == {3}
     assert sum(done for _, done, _, _ in told) == 3

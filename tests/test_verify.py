@@ -17,7 +17,7 @@ from mlmat.errors import UsageError
 from mlmat.methods import replay
 from mlmat.verify import Check, verify
 from mlmat.verify._compare import distances
-from mlmat.workbench import Workbench
+from mlmat.project import Project
 
 CRYSTALS = Path(__file__).parent.parent / "examples" / "crystals"
 RUNNER = """
@@ -38,7 +38,7 @@ class Runner(WrappedAtomsRunner):
 
 
 @pytest.fixture
-def bench(store: Workbench, tmp_path: Path) -> Workbench:
+def bench(store: Project, tmp_path: Path) -> Project:
     """A store with two files of its own, screened by a runner file."""
     bench = mlmat.open(store.path)
     (tmp_path / "toy.py").write_text(RUNNER)
@@ -49,19 +49,19 @@ def bench(store: Workbench, tmp_path: Path) -> Workbench:
     return bench
 
 
-def checks(bench: Workbench, **options: object) -> dict[str, Check]:
+def checks(bench: Project, **options: object) -> dict[str, Check]:
     return {check.what.split(" (")[0]: check for check in verify(bench, **options)}  # type: ignore[arg-type]
 
 
-def wrong(bench: Workbench, **options: object) -> list[str]:
+def wrong(bench: Project, **options: object) -> list[str]:
     return [what for what, check in checks(bench, **options).items() if check.level == "wrong"]
 
 
-def results(bench: Workbench, **options: object) -> Check:
+def results(bench: Project, **options: object) -> Check:
     return next(check for what, check in checks(bench, **options).items() if what.startswith("results of"))
 
 
-def test_a_good_store_is_good(bench: Workbench) -> None:
+def test_a_good_store_is_good(bench: Project) -> None:
     found = checks(bench)
     assert {check.level for check in found.values()} == {"ok"}
     assert results(bench).looked_at == 2
@@ -81,7 +81,7 @@ def test_a_good_store_is_good(bench: Workbench) -> None:
         ("UPDATE result_toy SET forces = list_reverse(forces[2:]) WHERE len(forces) = 4", "forces"),
     ],
 )
-def test_a_number_that_was_changed_is_found(bench: Workbench, statement: str, said: str) -> None:
+def test_a_number_that_was_changed_is_found(bench: Project, statement: str, said: str) -> None:
     by_hand(bench, statement)
     found = results(bench)
     assert (found.level, found.found, found.looked_at) == ("wrong", 1, 2)
@@ -89,7 +89,7 @@ def test_a_number_that_was_changed_is_found(bench: Workbench, statement: str, sa
     assert results(bench, tolerance=1000.0).level == ("wrong" if said == "forces" else "ok")
 
 
-def test_a_runner_that_has_changed_is_no_wrong_number(bench: Workbench, tmp_path: Path) -> None:
+def test_a_runner_that_has_changed_is_no_wrong_number(bench: Project, tmp_path: Path) -> None:
     (tmp_path / "toy.py").write_text(RUNNER.replace("-self.scale", "-2 * self.scale"))
     assert (results(bench).level, results(bench).found) == ("note", 0)
     assert "has changed (version sha256:" in results(bench).says
@@ -97,7 +97,7 @@ def test_a_runner_that_has_changed_is_no_wrong_number(bench: Workbench, tmp_path
     assert "there is no such runner file" in results(bench).says
 
 
-def test_a_runner_that_fails_or_crashes_now_is_said(bench: Workbench, tmp_path: Path) -> None:
+def test_a_runner_that_fails_or_crashes_now_is_said(bench: Project, tmp_path: Path) -> None:
     (tmp_path / "moody.py").write_text(
         f"import os\nfrom pathlib import Path\n{RUNNER}"
         f"        if Path('{tmp_path}/crash').exists(): os._exit(3)\n"
@@ -113,7 +113,7 @@ def test_a_runner_that_fails_or_crashes_now_is_said(bench: Workbench, tmp_path: 
     assert "fails now (WorkerLost" in results(bench, method="moody").some[0]
 
 
-def test_files_that_changed_or_went_are_noted(bench: Workbench, tmp_path: Path) -> None:
+def test_files_that_changed_or_went_are_noted(bench: Project, tmp_path: Path) -> None:
     (tmp_path / "Si.cif").unlink()
     with (tmp_path / "Al_fcc.cif").open("a") as file:
         file.write("# a remark\n")
@@ -124,7 +124,7 @@ def test_files_that_changed_or_went_are_noted(bench: Workbench, tmp_path: Path) 
     ]
 
 
-def test_results_of_a_run_that_another_copy_of_the_store_began_are_only_noted(bench: Workbench) -> None:
+def test_results_of_a_run_that_another_copy_of_the_store_began_are_only_noted(bench: Project) -> None:
     by_hand(bench, "DELETE FROM run WHERE command = 'screen'")
     assert not wrong(bench, sample=0)
     assert "tables: results of no run" in [check.what for check in verify(bench, sample=0) if check.level == "note"]
@@ -144,19 +144,19 @@ def test_results_of_a_run_that_another_copy_of_the_store_began_are_only_noted(be
         ("INSERT INTO source FROM source", "structures that two blocks claim to be first"),
     ],
 )
-def test_rows_that_point_nowhere_are_found(bench: Workbench, statement: str, said: str) -> None:
+def test_rows_that_point_nowhere_are_found(bench: Project, statement: str, said: str) -> None:
     by_hand(bench, statement)
     assert f"tables: {said}" in wrong(bench, sample=0)
 
 
-def test_an_id_that_does_not_fit_its_atoms_is_found(bench: Workbench) -> None:
+def test_an_id_that_does_not_fit_its_atoms_is_found(bench: Project) -> None:
     assert wrong(bench, sample=0) == []
     by_hand(bench, "UPDATE structure SET lattice_vectors = list_reverse(lattice_vectors::DOUBLE[][])::DOUBLE[3][3], "
                   "atomic_numbers = [1::UTINYINT for _ in atomic_numbers]")  # fmt: skip
     assert wrong(bench, sample=0) == ["structure ids"]
 
 
-def test_what_was_left_behind_is_found(bench: Workbench) -> None:
+def test_what_was_left_behind_is_found(bench: Project) -> None:
     (bench.folder / "scratch" / "a-run" / "run-abc").mkdir(parents=True)
     (bench.folder / "half.part").touch()
     bench.path.with_name("store.duckdb.schema-1.part").touch()
@@ -184,12 +184,12 @@ def test_numbers_are_compared_as_they_are_meant() -> None:
     assert distances(stored | {"relaxed": "abc"}, turned)["forces"] == 0
 
 
-def shown(bench: Workbench, some_id: str) -> list[str]:
+def shown(bench: Project, some_id: str) -> list[str]:
     command = [sys.executable, "-m", "mlmat", "show", some_id, "--db", str(bench.path)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
-def test_the_command_that_show_prints_makes_the_same_number(bench: Workbench, tmp_path: Path) -> None:
+def test_the_command_that_show_prints_makes_the_same_number(bench: Project, tmp_path: Path) -> None:
     first = bench.sql("SELECT structure_id, result_id::VARCHAR AS result_id, energy, method_id FROM result").iloc[0]
     lines = shown(bench, first["result_id"])
     assert lines[0] == shown(bench, first["structure_id"])[0]
@@ -239,7 +239,7 @@ def test_a_runner_of_our_own_gets_all_its_settings() -> None:
     )
 
 
-def test_the_command_says_what_is_wrong_and_exits_so(bench: Workbench, tmp_path: Path) -> None:
+def test_the_command_says_what_is_wrong_and_exits_so(bench: Project, tmp_path: Path) -> None:
     def said(*options: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "mlmat", "verify", "--db", str(bench.path), *options]
         return subprocess.run(command, capture_output=True, text=True, check=False)

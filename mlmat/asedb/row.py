@@ -224,10 +224,10 @@ def to_structure(columns: Mapping[str, Any]) -> tuple[dict[str, Any], str | None
             put(shaped(name, columns[name], len(numbers)))
     electrons.put(atoms.info, electrons.state_of(dict(columns.get("key_values") or ())))
     row = to_row(atoms)
-    return row, _suspect(atoms) or row["implausible"]
+    return row, _bisect_or_fail(atoms) or row["implausible"]
 
 
-def _suspect(atoms: Any) -> str | None:
+def _bisect_or_fail(atoms: Any) -> str | None:
     """Two atoms in one place would make every runner fail."""
     places = atoms.get_scaled_positions() if atoms.pbc.all() else atoms.positions
     distinct = len(np.unique(np.round(places, 4) % 1.0 if atoms.pbc.all() else np.round(places, 3), axis=0))

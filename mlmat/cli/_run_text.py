@@ -13,12 +13,12 @@ from mlmat.output import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from mlmat.screen.orphans import Left
+    from mlmat.screen.orphans import OrphanedResources
 
     Record = Mapping[str, Any]
 
 #: Seconds between two looks, and of silence after which a driver that is there is said to be silent.
-EVERY, SILENT = 2.0, 20.0
+EVERY, STALL_TIMEOUT = 2.0, 20.0
 #: Blocks of a kind that are named one by one, and things said that are repeated of a run that is over.
 NAMED, SAID = 6, 3
 
@@ -48,7 +48,7 @@ def progress(record: Record) -> str:
         parts.append(f"{out} under way")
     if record.get("waiting_bytes"):
         parts.append(f"{record['waiting_bytes'] / 1e6:.1f} MB wait for the store")
-    if record["alive"] and (silence := time.time() - record["updated"]) > SILENT:
+    if record["alive"] and (silence := time.time() - record["updated"]) > STALL_TIMEOUT:
         parts.append(f"silent for {duration(silence)}")
     return ", ".join(parts)
 
@@ -92,7 +92,7 @@ def failures(record: Record) -> Iterator[str]:
         yield "failures: " + ", ".join(f"{count:,} x {shown(kind)}" for kind, count in found[:NAMED])
 
 
-def over(record: Record, left: Left | None = None) -> Iterator[str]:
+def over(record: Record, left: OrphanedResources | None = None) -> Iterator[str]:
     """Lines of a run that is over: how it ended, why, what was lost on the way, what it left behind."""
     yield f"last run    {shown(record['method'])} by {shown(record['who'])}: {shown(ending(record))}"
     yield f"            {progress({**record, 'workers': None, 'rate': None, 'eta': None, 'batches': 0})}"
@@ -105,7 +105,7 @@ def over(record: Record, left: Left | None = None) -> Iterator[str]:
         yield f"            more: mlmat show {record['run_id']}; logs: {shown(record.get('logs', '-'))}"
 
 
-def _left(left: Left) -> str:
+def _left(left: OrphanedResources) -> str:
     unseen = f"cannot be seen from here: {left.unseen}" if left.unseen else ""
     ends = f"{left}; the next `mlmat screen` of this store ends them" if left else ""
     return shown("; ".join(part for part in (ends, unseen) if part))
@@ -120,7 +120,7 @@ def ending(record: Record) -> str:
     return f"{outcome} at {clock(record['ended_at'])}{f' ({why})' if why else ''}"
 
 
-def run_lines(record: Record, left: Left | None = None) -> Iterator[str]:
+def run_lines(record: Record, left: OrphanedResources | None = None) -> Iterator[str]:
     """All there is to say of one run, for `mlmat show RUN`."""
     yield from at_work(record) if record["alive"] else over(record, left)
     yield f"  {record['run_id']}, on {shown(record['host'])}"
@@ -130,7 +130,7 @@ def run_lines(record: Record, left: Left | None = None) -> Iterator[str]:
     yield from (f"  {clock(at)}  {shown(text)}" for at, text in record.get("said", []))
 
 
-def runs_lines(records: list[dict[str, Any]], look: Callable[[Record], Left]) -> Iterator[str]:
+def runs_lines(records: list[dict[str, Any]], look: Callable[[Record], OrphanedResources]) -> Iterator[str]:
     """Those at work, the last one of each other method, and those that left something, which look finds."""
     told = {record["method_id"] for record in records if record["alive"]}
     for record in records:
@@ -148,7 +148,9 @@ def runs_lines(records: list[dict[str, Any]], look: Callable[[Record], Left]) ->
 # -- following -----------------------------------------------------------------------------------
 
 
-def follow(read: Callable[[], list[dict[str, Any]]], look: Callable[[Record], Left], out: TextIO = sys.stdout) -> bool:
+def follow(
+    read: Callable[[], list[dict[str, Any]]], look: Callable[[Record], OrphanedResources], out: TextIO = sys.stdout
+) -> bool:
     """Follow the runs at work until they have ended, then say how; whether all of them finished.
 
     On a terminal the lines are drawn again in place, elsewhere each change is a line.

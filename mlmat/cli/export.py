@@ -61,12 +61,12 @@ def export(target: str, db: Path, overwrite: bool, **wish: Any) -> None:
     order. The relaxed structure goes out where there is one. Where files give other values for the same key of one
     structure, those of the file that fits --where go out, else of the first file, and key_conflicts lists the others.
     """
-    from mlmat.export import Wish
+    from mlmat.export import ExportSelection
     from mlmat.export import export as run
     from mlmat.progress import bar, say
 
     with bar("export", "structure") as progress:
-        done = run(open_store(db), target, Wish(**wish), overwrite=overwrite, progress=progress)
+        done = run(open_store(db), target, ExportSelection(**wish), overwrite=overwrite, progress=progress)
     tell(_lines(done, target))
     for reason, count in done.left_out.items():
         say(f"{count:,} left out: {reason}")

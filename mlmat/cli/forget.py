@@ -49,9 +49,9 @@ def forget(
     store, and out of rankings.
     """
     from mlmat.provenance import new_run
-    from mlmat.store.mend.forget import Wish
+    from mlmat.store.mend.forget import ForgetSelection
 
-    wish = Wish(sources, runs, methods, imports, results)
+    wish = ForgetSelection(sources, runs, methods, imports, results)
     if not wish:
         raise UsageError("say what: --source PATH, --run ID, --method NAME, --import FILE or --result ID")
     store = open_store(db)

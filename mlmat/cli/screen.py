@@ -56,13 +56,13 @@ def screen(runner: str, settings: tuple[str, ...], config: str, db: Path, **sele
     Ctrl-C stops cleanly; the same command goes on where it stopped.
     """
     from mlmat.cli._text import screen_lines
-    from mlmat.methods.method import Plan
+    from mlmat.methods.method import ResolvedMethod
     from mlmat.progress import bar, say
     from mlmat.screen import screen as run
 
     os.setpriority(os.PRIO_PROCESS, 0, max(NICE, os.getpriority(os.PRIO_PROCESS, 0)))
     store = open_store(db)
-    plan = Plan(runner, _pairs(settings), store.table_name)
+    plan = ResolvedMethod(runner, _pairs(settings), store.table_name)
     with bar("screen", "structure") as progress:
         summary = run(store, plan, config=config, progress=progress, say=say, **selection)
     tell(screen_lines(summary, plan.method["method"], plan.runner))

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Protocol, cast
 from mlmat.errors import MlmatError, UsageError
 from mlmat.export import _target
 from mlmat.export._rows import Row, Rows
-from mlmat.export._select import NO_METHOD, Wish, chosen_method, columns, select
+from mlmat.export._select import NO_METHOD, ExportSelection, chosen_method, columns, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlmat.store import Store
 
-__all__ = ["NO_METHOD", "Export", "Format", "Row", "Rows", "Wish", "export", "format_for", "formats"]
+__all__ = ["NO_METHOD", "Export", "ExportSelection", "Format", "Row", "Rows", "export", "format_for", "formats"]
 
 
 class Format(Protocol):
@@ -66,7 +66,7 @@ def format_for(target: str) -> Format:
 def export(
     store: Store,
     target: str,
-    wish: Wish | None = None,
+    wish: ExportSelection | None = None,
     *,
     overwrite: bool = False,
     progress: Callable[[int], Callable[[int], object]] | None = None,
@@ -77,7 +77,7 @@ def export(
     total and gives what is told the count of each part. Raises UsageError, QueryError; MlmatError where there is
     nothing to write.
     """
-    wish, path, form = wish or Wish(), Path(target), format_for(target)
+    wish, path, form = wish or ExportSelection(), Path(target), format_for(target)
     _target.check(path, folder="" in form.SUFFIXES, overwrite=overwrite)
     method = chosen_method(store, wish)
     known = columns(store)
@@ -94,7 +94,7 @@ def export(
     return Export(count, method.name if method else None, rows.left_out)
 
 
-def _nothing(wish: Wish, method: str | None) -> str:
+def _nothing(wish: ExportSelection, method: str | None) -> str:
     if wish.query:
         return "--query returns no rows"
     what = f"structure with a result of {method}" if method else "structure"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlmat.errors import QueryError
 
 if TYPE_CHECKING:
-    from mlmat.export._select import Wish
+    from mlmat.export._select import ExportSelection
     from mlmat.store import Store
 
 _UNKNOWN = re.compile(r'Referenced (?:column|table) "([^"]+)" not found')
@@ -16,7 +16,7 @@ _BINDINGS = re.compile(r"(Candidate (?:bindings|tables): )(.*)")
 _OURS = re.compile(r"mlmat_\w+")
 
 
-def explained(error: QueryError, store: Store, wish: Wish) -> QueryError:
+def explained(error: QueryError, store: Store, wish: ExportSelection) -> QueryError:
     """The error in the words of the user's text: without names that only this program knows."""
     unknown = _UNKNOWN.search(str(error))
     if unknown and unknown[1] in _keys(store):

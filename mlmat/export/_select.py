@@ -43,7 +43,7 @@ class Method:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ExportSelection:
     """What goes out, as the user said it; SQL in where, order and query."""
 
     method: str | None = None
@@ -56,7 +56,7 @@ class Wish:
     include_flagged: bool = False
 
 
-def chosen_method(store: Store, wish: Wish) -> Method | None:
+def chosen_method(store: Store, wish: ExportSelection) -> Method | None:
     """The method whose results go out: the one asked for, the only one, or the only one that a runner computed.
 
     None for structures alone. Raises UsageError where it has to be said.
@@ -88,7 +88,9 @@ def columns(store: Store) -> dict[str, dict[str, str]]:
     return found
 
 
-def select(store: Store, wish: Wish, method: Method | None, known: Mapping[str, Mapping[str, str]]) -> pa.Table:
+def select(
+    store: Store, wish: ExportSelection, method: Method | None, known: Mapping[str, Mapping[str, str]]
+) -> pa.Table:
     """What goes out, in order: structure_id, final_id, result_id, source_id, and columns of the reduction or query.
 
     final_id is the relaxed structure where there is one, source_id the first entry that fits the condition; known
@@ -109,7 +111,7 @@ def _parameters(method: Method | None) -> dict[str, Any] | None:
     return {"method": method.method_id} if method else None
 
 
-def _candidates(wish: Wish, method: Method | None) -> str:
+def _candidates(wish: ExportSelection, method: Method | None) -> str:
     """SQL for the structures that can go out: those with a result of the method, else those from files."""
     if method is None:
         outcomes = "'stored', 'duplicate'" + (", 'flagged'" if wish.include_flagged else "")
@@ -129,7 +131,7 @@ def _candidates(wish: Wish, method: Method | None) -> str:
     )
 
 
-def _statement(wish: Wish, method: Method | None, known: Mapping[str, Mapping[str, str]]) -> str:
+def _statement(wish: ExportSelection, method: Method | None, known: Mapping[str, Mapping[str, str]]) -> str:
     reduction = wish.reduction or (DEFAULT_REDUCTION if method else None)
     listed = _reduction_columns(reduction, known) if reduction else {}
     about, sources = [*known["structure"], "space_group"], known["source"]
@@ -189,7 +191,7 @@ def _flat(listed: Mapping[str, str], about: Sequence[str], sources: Iterable[str
     return ", ".join(f"{expression} AS {quoted(name)}" for name, expression in found.items() if expression)
 
 
-def _asked(store: Store, wish: Wish, method: Method | None) -> pa.Table:
+def _asked(store: Store, wish: ExportSelection, method: Method | None) -> pa.Table:
     """The answer to --query with the results that belong to it; ids of relaxed structures are understood, too."""
     import pyarrow as pa
 
@@ -212,7 +214,7 @@ def _asked(store: Store, wish: Wish, method: Method | None) -> pa.Table:
     return table
 
 
-def _asked_statement(wish: Wish, method: Method | None) -> str:
+def _asked_statement(wish: ExportSelection, method: Method | None) -> str:
     return f"""
         WITH candidate AS ({_candidates(wish, method)}),
         known AS (

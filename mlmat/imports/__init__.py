@@ -24,7 +24,7 @@ from mlmat.imports._place import Places
 from mlmat.imports._read import Begun, Broken, cell_of, fits
 from mlmat.materials import schemes
 from mlmat.materials.formula import pretty, reduced_formula, written
-from mlmat.processes.isolation import Lost, isolated_stream
+from mlmat.processes.isolation import Crashed, isolated_stream
 from mlmat.provenance import clean
 from mlmat.reader import Limits
 
@@ -170,7 +170,7 @@ class _Work:
                 self.sha256 = one.sha256
             elif isinstance(one, Unused):
                 self.report.unused = one.names
-            elif isinstance(one, Broken | Lost):
+            elif isinstance(one, Broken | Crashed):
                 self.report.problem = one.reason
             else:
                 yield one

@@ -13,7 +13,7 @@ from mlmat.container import bare_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mlmat.imports._given import Given, Lost, Unused
+    from mlmat.imports._given import Given, UnreadableRow, Unused
     from mlmat.reader import Limits
 
 
@@ -24,7 +24,7 @@ class Format(Protocol):
     PATTERNS: tuple[str, ...]
     VERSION: int
 
-    def rows(self, path: str, limits: Limits) -> Iterator[Given | Lost | Unused]:
+    def rows(self, path: str, limits: Limits) -> Iterator[Given | UnreadableRow | Unused]:
         """Each row of the file. Raises Wrong, Refused, OSError."""
         ...
 

@@ -34,7 +34,7 @@ class Given:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class UnreadableRow:
     """A part of a file that is no row at all, and why."""
 
     place: str

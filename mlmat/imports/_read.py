@@ -10,7 +10,7 @@ from mlmat import provenance
 from mlmat.container import Refused
 from mlmat.imports import _formula
 from mlmat.imports._formats import format_for, name_of
-from mlmat.imports._given import Given, Lost, Unused, Wrong
+from mlmat.imports._given import Given, UnreadableRow, Unused, Wrong
 from mlmat.imports._scheme import Said, fitting
 from mlmat.materials.formula import written
 from mlmat.provenance import clean
@@ -55,11 +55,11 @@ def stream(path: str, limits: Limits) -> Iterator[dict[str, Any] | Begun | Unuse
         yield Broken(error.strerror or str(error))
 
 
-def _row(given: Given | Lost, limits: Limits) -> dict[str, Any]:
+def _row(given: Given | UnreadableRow, limits: Limits) -> dict[str, Any]:
     """What became of a row: outcome, reason, warnings, composition, energy (with correction), structure."""
     row: dict[str, Any] = {"place": given.place, "outcome": "refused", "warnings": [], "external_id": None,
                            "chemical_formula": None, "structure_id": None, "structure": None}  # fmt: skip
-    if isinstance(given, Lost):
+    if isinstance(given, UnreadableRow):
         return row | {"reason": clean(given.reason)}
     try:
         row["external_id"] = _id(given.external_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlmat.imports._given import Given, Lost, Unused, Wrong, from_cells, known_columns
+from mlmat.imports._given import Given, UnreadableRow, Unused, Wrong, from_cells, known_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ VERSION = 1
 _ROWS = 1_000
 
 
-def rows(path: str, limits: Limits) -> Iterator[Given | Lost | Unused]:
+def rows(path: str, limits: Limits) -> Iterator[Given | UnreadableRow | Unused]:
     """The rows of a table, numbered from 1. Raises Wrong."""
     import pyarrow as pa
     import pyarrow.parquet as pq

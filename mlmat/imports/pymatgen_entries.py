@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat.container import bare_name, opened, unpacked
 from mlmat.imports._formula import number
-from mlmat.imports._given import Given, Lost, Unused, Wrong, from_cells
+from mlmat.imports._given import Given, UnreadableRow, Unused, Wrong, from_cells
 from mlmat.reader.common.json import LINES, documents
 from mlmat.reader.common.verdict import NotACrystal
 
@@ -31,7 +31,7 @@ _DEPTH = 3
 _SAME = 1e-4
 
 
-def rows(path: str, limits: Limits) -> Iterator[Given | Lost | Unused]:
+def rows(path: str, limits: Limits) -> Iterator[Given | UnreadableRow | Unused]:
     """The entries of a file, numbered from 1, or by their lines. Raises Wrong."""
     lines = bare_name(path).lower().endswith(LINES)
     any_entry = False
@@ -42,7 +42,7 @@ def rows(path: str, limits: Limits) -> Iterator[Given | Lost | Unused]:
         raise Wrong("no entries in it: objects with composition and energy are looked for")
 
 
-def _of_document(path: str, limits: Limits) -> Iterator[Given | Lost]:
+def _of_document(path: str, limits: Limits) -> Iterator[Given | UnreadableRow]:
     with Path(path).open("rb") as file:
         data = file.read(limits.max_bytes + 1)
     if len(data) > limits.max_bytes:
@@ -52,7 +52,7 @@ def _of_document(path: str, limits: Limits) -> Iterator[Given | Lost]:
         yield _taken(f"entry {count}", name, value)
 
 
-def _of_lines(path: str, limits: Limits) -> Iterator[Given | Lost]:
+def _of_lines(path: str, limits: Limits) -> Iterator[Given | UnreadableRow]:
     with closing(opened(path)) as stream:
         for number, line in enumerate(iter(lambda: stream.readline(limits.max_bytes + 1), b""), 1):
             if len(line) > limits.max_bytes:
@@ -61,11 +61,11 @@ def _of_lines(path: str, limits: Limits) -> Iterator[Given | Lost]:
                 yield from _of_line(f"line {number}", line)
 
 
-def _of_line(place: str, line: bytes) -> Iterator[Given | Lost]:
+def _of_line(place: str, line: bytes) -> Iterator[Given | UnreadableRow]:
     try:
         found = list(_values("line.json", line))
     except NotACrystal as error:
-        yield Lost(place, str(error))
+        yield UnreadableRow(place, str(error))
         return
     for count, (value, name) in enumerate(found, 1):
         yield _taken(place if len(found) == 1 else f"{place} entry {count}", name, value)
@@ -79,11 +79,11 @@ def _values(name: str, data: bytes) -> Iterator[tuple[Any, str]]:
         yield from _entries(document.value, "", _DEPTH)
 
 
-def _taken(place: str, name: str, value: Any) -> Given | Lost:
+def _taken(place: str, name: str, value: Any) -> Given | UnreadableRow:
     if not isinstance(value, dict):
-        return Lost(place, "not an entry, but a value")
+        return UnreadableRow(place, "not an entry, but a value")
     if "sites" in value:
-        return Lost(place, "a structure without an energy (mlmat ingest takes structures)")
+        return UnreadableRow(place, "a structure without an energy (mlmat ingest takes structures)")
     return from_cells(place, value) if "formula" in value and "composition" not in value else _given(place, name, value)
 
 

@@ -19,7 +19,7 @@ from mlmat.ingest._read import about_file, column_of, lost_row, read_file, read_
 from mlmat.ingest._results import packed
 from mlmat.ingest._stdin import from_stdin
 from mlmat.ingest._work import HEAVY, Work, in_order, problem_of, weight
-from mlmat.processes.isolation import Lost, isolated_map
+from mlmat.processes.isolation import Crashed, isolated_map
 from mlmat.provenance import clean
 from mlmat.reader import NOT_KEPT, Limits
 from mlmat.references import files as files_of
@@ -174,14 +174,14 @@ def _write(store: Store, run_id: str, work: Work, results: Iterable[tuple[Any, A
     items, size, since = 0, 0, time.monotonic()
     for item, rows in results:
         size += weight(rows)
-        batch += [lost_row(item, rows)] if isinstance(rows, Lost) else rows
+        batch += [lost_row(item, rows)] if isinstance(rows, Crashed) else rows
         report.members += work.back(item)
         report.problems += problem_of(item)
         items += 1
         if items >= FLUSH_FILES or size >= HEAVY or time.monotonic() - since > FLUSH_EVERY:
-            _flush(store, run_id, batch, work.news(), report)
+            _flush(store, run_id, batch, work.pending_updates(), report)
             batch, items, size, since = [], 0, 0, time.monotonic()
-    _flush(store, run_id, batch, work.news(), report)
+    _flush(store, run_id, batch, work.pending_updates(), report)
 
 
 def _flush(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlmat.container import Refusal
-    from mlmat.processes.isolation import Lost
+    from mlmat.processes.isolation import Crashed
 
 #: Longest text of a block that is kept in the store, in characters.
 MAX_CONTENT = 16 * 1024**2
@@ -194,7 +194,7 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else clean(str(value))
 
 
-def lost_row(item: str | Part, lost: Lost) -> dict[str, Any]:
+def lost_row(item: str | Part, lost: Crashed) -> dict[str, Any]:
     """The row of an item that took its process along; its hash says whether it is still the same the next time."""
     block = Block("", 0, "", "unreadable", f"reading it {lost.reason}")
     if isinstance(item, Part):

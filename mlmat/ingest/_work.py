@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mlmat.ingest._find import STDIN
 from mlmat.ingest._members import Broken, Note, container_of, is_table
 from mlmat.ingest._read import Part, about_file
-from mlmat.processes.isolation import Lost, isolated_stream
+from mlmat.processes.isolation import Crashed, isolated_stream
 from mlmat.provenance import clean
 
 if TYPE_CHECKING:
@@ -99,10 +99,10 @@ class Work:
             self.more(count)
         return max(count, 0)
 
-    def _part(self, state: Progress, one: Member | Broken | Lost) -> Part:
+    def _part(self, state: Progress, one: Member | Broken | Crashed) -> Part:
         number = state.given
         state.given += 1
-        if isinstance(one, Lost):
+        if isinstance(one, Crashed):
             one = Broken(f"reading it {one.reason}", "unreadable", "")
         state.cut |= not one.final
         if isinstance(one, Broken):
@@ -124,14 +124,14 @@ class Work:
         self.containers[item.path].back += 1
         return item.name is not None
 
-    def news(self) -> list[Progress]:
+    def pending_updates(self) -> list[Progress]:
         """Containers of which something is to be written, as they are now; what is done is forgotten here."""
-        news = [replace(one) for one in self.containers.values() if one.back]
-        for one in news:
+        pending_updates = [replace(one) for one in self.containers.values() if one.back]
+        for one in pending_updates:
             self.containers[one.path].begun = True
             if one.done:
                 del self.containers[one.path]
-        return news
+        return pending_updates
 
     def processes(self, cores: int) -> int:
         """How many processes are worth starting."""
@@ -156,7 +156,7 @@ def problem_of(item: str | Part) -> list[str]:
 
 def weight(rows: Any) -> int:
     """Characters of text in the rows of an item."""
-    return 0 if isinstance(rows, Lost) else sum(len(row["content"] or "") for row in rows)
+    return 0 if isinstance(rows, Crashed) else sum(len(row["content"] or "") for row in rows)
 
 
 def in_order(

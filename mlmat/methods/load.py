@@ -32,7 +32,7 @@ _importing = threading.RLock()
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class RunnerSpec:
     """What a worker needs to build a runner: a reference (with the text of its file) and settings, or a pickle."""
 
     reference: str = ""
@@ -51,17 +51,17 @@ class Recipe:
         return make(find(self.reference, self.source), self.settings)
 
 
-def recipe_of(reference: str, settings: dict[str, Any], source: str | None = None) -> Recipe:
+def spec_of(reference: str, settings: dict[str, Any], source: str | None = None) -> RunnerSpec:
     """The recipe of a runner given by name or file; source is the file's text, where it was read already."""
     if _is_file(reference):
         path, name = _file_of(reference)
         source = source_of(reference) if source is None else source
         reference = f"{path}:{name}" if name else str(path)
     digest = hashlib.sha256(json.dumps([reference, settings, source], default=str, sort_keys=True).encode())
-    return Recipe(reference, settings, source, key=digest.hexdigest())
+    return RunnerSpec(reference, settings, source, key=digest.hexdigest())
 
 
-def recipe_of_object(runner: WrappedAtomsRunner) -> Recipe:
+def spec_of_object(runner: WrappedAtomsRunner) -> RunnerSpec:
     """The recipe of a runner that a user has made; its files stay behind. Raises RunnerError."""
     import cloudpickle
 
@@ -73,7 +73,7 @@ def recipe_of_object(runner: WrappedAtomsRunner) -> Recipe:
         raise RunnerError(
             f"{type(runner).__name__} cannot travel to a worker: {_line(error)}; make what cannot be pickled in setup()"
         ) from error
-    return Recipe(pickled=pickled, key=hashlib.sha256(pickled).hexdigest())
+    return RunnerSpec(pickled=pickled, key=hashlib.sha256(pickled).hexdigest())
 
 
 def find(reference: str, source: str | None = None) -> type[WrappedAtomsRunner]:

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 from mlmat.errors import MlmatError, RunnerError
 from mlmat.materials import schemes
 from mlmat.methods.columns import arrow_types
-from mlmat.methods.load import SOURCE, find, make, recipe_of, source_of
+from mlmat.methods.load import SOURCE, find, make, source_of, spec_of
 from mlmat.methods.settings import settings_of
 from mlmat.runner import WrappedAtomsRunner
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from mlmat.methods.load import Recipe
+    from mlmat.methods.load import RunnerSpec
     from mlmat.runner import Prepared
 
 
-class Plan:
+class ResolvedMethod:
     """A runner chosen and settled: what workers get, and the row of table `method`."""
 
     def __init__(self, reference: str, given: Mapping[str, str], table_name: Any = str) -> None:
@@ -37,7 +37,7 @@ class Plan:
         self.batch_atoms = cls.batch_atoms
         # Of a runner that takes its structures one by one, one at first: a relaxation may take hours, nobody knows yet.
         self.first_atoms = 1.0 if cls.run_batch is WrappedAtomsRunner.run_batch else cls.batch_atoms / 10
-        self.recipe: Recipe = recipe_of(reference, dict(self.prepared.settings), source)
+        self.spec: RunnerSpec = spec_of(reference, dict(self.prepared.settings), source)
         self.method = method_row(self.runner, version_of(cls), self.prepared) | _energies(cls, self.prepared)
 
 

@@ -15,10 +15,10 @@ from mlmat.errors import UsageError
 from mlmat.parsl_config._environment import cores, searched_last, worker_init
 from mlmat.parsl_config._kernel import (
     check_alive,
+    drain_messages,
     is_alive,
     left_behind,
     loaded_kernel,
-    news,
     providers,
     started,
     submit,
@@ -32,6 +32,7 @@ __all__ = [
     "check_alive",
     "cores",
     "describe",
+    "drain_messages",
     "ending",
     "has_threads",
     "is_alive",
@@ -42,7 +43,6 @@ __all__ = [
     "logs_of",
     "make_config",
     "names",
-    "news",
     "scratch_of",
     "searched_last",
     "seconds_per_batch",

@@ -88,7 +88,7 @@ def was_refused(error: BaseException) -> bool:
     return False
 
 
-def news(kernel: Any) -> list[str]:
+def drain_messages(kernel: Any) -> list[str]:
     """What has become of blocks since the last call, for people."""
     found: list[str] = []
     for provider in providers(kernel.config):

@@ -15,7 +15,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from mlmat.errors import ModelError
 from mlmat.potentials.graph import Graph, Species, graph_of
-from mlmat.potentials.potential import TORCH, Evaluation, Evaluator, array_of, default_dtype, device_of, load
+from mlmat.potentials.potential import TORCH_LOCK, Evaluation, Evaluator, array_of, default_dtype, device_of, load
 from mlmat.potentials.quiet import quiet, quiet_import
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Chgnet(Evaluator):
         return bonds_of(graph_of(atoms, self.species, self.cutoff), self.short)
 
     def _forward(self, graphs: list[Bonds]) -> list[Evaluation]:
-        with TORCH, default_dtype(self.dtype), torch.enable_grad():
+        with TORCH_LOCK, default_dtype(self.dtype), torch.enable_grad():
             batch, positions, strains = self._joined(graphs)
             out = self.model._compute(batch, compute_magmom=True, return_site_energies=True)
             sites = torch.cat(out["site_energies"])

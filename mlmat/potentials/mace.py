@@ -19,8 +19,8 @@ from mlmat.errors import ModelError
 from mlmat.materials import expected_errors
 from mlmat.potentials import plain
 from mlmat.potentials.graph import Graph, Species, graph_of, probe_graphs
-from mlmat.potentials.mace_blocks import fast, filled, is_fast, put
-from mlmat.potentials.potential import TORCH, Evaluation, Evaluator, array_of, default_dtype, device_of, load
+from mlmat.potentials.mace_blocks import fast, is_fast, padded, put
+from mlmat.potentials.potential import TORCH_LOCK, Evaluation, Evaluator, array_of, default_dtype, device_of, load
 from mlmat.potentials.quiet import quiet, quiet_import
 
 if TYPE_CHECKING:
@@ -76,10 +76,10 @@ class Potential(Evaluator):
 
     def _graph(self, atoms: Atoms) -> Graph:
         graph = graph_of(atoms, self.species, self.cutoff)
-        return filled(graph, self.cutoff) if self.fast else graph
+        return padded(graph, self.cutoff) if self.fast else graph
 
     def _forward(self, graphs: list[Graph]) -> list[Evaluation]:
-        with TORCH, default_dtype(self.dtype), torch.enable_grad():
+        with TORCH_LOCK, default_dtype(self.dtype), torch.enable_grad():
             tensors = tensors_of(graphs, self.species.count, self.head, self.dtype, self.device)
             out = self.model(tensors, compute_stress=True)
             energy, forces, stress = (array_of(out[name]) for name in ("energy", "forces", "stress"))
@@ -126,19 +126,19 @@ def _read(path: Path, device: torch.device) -> Any:
     """The model of a file, with faster parts where a probe finds the same numbers with them."""
     model = _read_stock(path, device).double()
     try:
-        return _hastened(model) if device.type == "cpu" else _with_cuequivariance(model, device)
+        return _accelerated(model) if device.type == "cpu" else _with_cuequivariance(model, device)
     except Exception:  # a model that cannot be probed is computed as it is
         return model
 
 
-def _hastened(model: Any) -> Any:
+def _accelerated(model: Any) -> Any:
     cutoff, device = float(model.r_max), torch.device("cpu")
     probe = probe_graphs(model.atomic_numbers.tolist(), cutoff)
     before = _probed(model, probe, device)
     parts: list[Part] = fast(model)
     same = False
     try:
-        after = _probed(model.double(), [filled(graph, cutoff) for graph in probe], device) if parts else before
+        after = _probed(model.double(), [padded(graph, cutoff) for graph in probe], device) if parts else before
         same = _same(before, after)
     finally:
         if not same:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mlmat.potentials.graph import Graph
 
-#: Edges to one atom that are multiplied together; `filled` makes the edges of each atom a multiple of it.
+#: Edges to one atom that are multiplied together; `padded` makes the edges of each atom a multiple of it.
 BLOCK = 16
 #: Numbers that polynomials are computed from at once: more would leave the cache.
 TOGETHER = 300_000
@@ -26,7 +26,7 @@ Part = tuple[Any, str, torch.nn.Module, torch.nn.Module]
 
 
 def fast(model: Any) -> list[Part]:
-    """Replace what can be replaced; the parts that were. All graphs must be `filled` from then on."""
+    """Replace what can be replaced; the parts that were. All graphs must be `padded` from then on."""
     interactions, products = getattr(model, "interactions", ()), getattr(model, "products", ())
     if not interactions or not all(map(_takes_blocks, interactions)):
         return []
@@ -46,7 +46,7 @@ def put(parts: list[Part], *, old: bool = False) -> None:
 
 
 def is_fast(model: Any) -> bool:
-    """Whether the model needs `filled` graphs."""
+    """Whether the model needs `padded` graphs."""
     return any(isinstance(one.conv_tp, Convolution) for one in getattr(model, "interactions", ()))
 
 
@@ -122,7 +122,7 @@ class Convolution(torch.nn.Module):  # type: ignore[misc]
         return torch.cat([part.transpose(1, 2).flatten(1) for part in atoms.split(self.sizes, dim=1)], dim=1)
 
 
-def filled(graph: Graph, cutoff: float) -> Graph:
+def padded(graph: Graph, cutoff: float) -> Graph:
     """The same graph, edges sorted by receiver, with edges beyond the cutoff that fill the last block of each atom.
 
     `graph` has its edges sorted by sender, each in both directions.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Read = Callable[[Path, torch.device], Any]
 
 #: Held while torch works: its default dtype belongs to the process, and so do its threads.
-TORCH = threading.RLock()
+TORCH_LOCK = threading.RLock()
 
 _loaded: dict[tuple[Any, ...], Any] = {}
 
@@ -126,7 +126,7 @@ def load(path: Path, dtype: torch.dtype, device: torch.device, read: Read) -> An
     """Return the model that `read` makes of a file, the same object for the same request in all threads."""
     stat = path.stat()
     key = (str(path), stat.st_mtime_ns, stat.st_size, dtype, device, read)
-    with TORCH:
+    with TORCH_LOCK:
         if key not in _loaded:
             _loaded[key] = read(path, device).to(device=device, dtype=dtype)
         return _loaded[key]
@@ -134,7 +134,7 @@ def load(path: Path, dtype: torch.dtype, device: torch.device, read: Read) -> An
 
 @contextlib.contextmanager
 def default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    """Set torch's default dtype for a while. Hold TORCH around it."""
+    """Set torch's default dtype for a while. Hold TORCH_LOCK around it."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:

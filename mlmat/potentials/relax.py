@@ -30,7 +30,7 @@ GROWTH = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Goal:
+class RelaxationSettings:
     """How to relax: mode `positions` or `cell`; fmax in eV/Å; optimizer: a class of `ase.optimize`."""
 
     mode: str
@@ -49,7 +49,7 @@ class Relaxed:
     steps: int
 
 
-class Shelf(Calculator):  # type: ignore[misc]
+class PrecomputedCalculator(Calculator):  # type: ignore[misc]
     """An ASE calculator over an evaluate function; results can also be put into it from outside."""
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
@@ -86,9 +86,9 @@ class Shelf(Calculator):  # type: ignore[misc]
 class _Job:
     """One structure on its way down. `outcome` is set when it has ended."""
 
-    def __init__(self, atoms: Atoms, evaluate: Evaluate, goal: Goal) -> None:
+    def __init__(self, atoms: Atoms, evaluate: Evaluate, goal: RelaxationSettings) -> None:
         self.atoms = atoms.copy()
-        self.shelf = self.atoms.calc = Shelf(evaluate)
+        self.shelf = self.atoms.calc = PrecomputedCalculator(evaluate)
         self.goal = goal
         self.volume = _volume(atoms)
         self.outcome: Relaxed | Exception | None = None
@@ -141,7 +141,7 @@ class _Job:
         return Relaxed(self.atoms.copy(), evaluation, converged, self.steps)
 
 
-def relax(batch: Sequence[Atoms], evaluate: Evaluate, goal: Goal) -> list[Relaxed | Exception]:
+def relax(batch: Sequence[Atoms], evaluate: Evaluate, goal: RelaxationSettings) -> list[Relaxed | Exception]:
     """Relax copies of all structures; for each, in order, the end of it or the exception that stopped it."""
     jobs = [_Job(atoms, evaluate, goal) for atoms in batch]
     active = jobs

@@ -39,7 +39,7 @@ MARGIN = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class Crashed:
     """An item whose process died, and how."""
 
     reason: str
@@ -78,10 +78,10 @@ class _Process:
 def isolated_map(
     function: str, items: Iterable[Any], *, processes: int, time_limit: float, extra: tuple[Any, ...] = ()
 ) -> Iterator[tuple[Any, Any]]:
-    """Yield (item, function(item, *extra)) in any order; a `Lost` where the process died or took over time_limit s.
+    """Yield (item, function(item, *extra)) in any order; a `Crashed` where the process died or took over time_limit s.
 
-    function: `package.module:name`, imported in the processes. An exception of the function makes a `Lost`, too. Raises
-    ReadError when the processes cannot even start: that is no item's fault.
+    function: `package.module:name`, imported in the processes. An exception of the function makes a `Crashed`, too.
+    Raises ReadError when the processes cannot even start: that is no item's fault.
     """
     todo = iter(items)
     task = (function, extra, time_limit)
@@ -130,21 +130,21 @@ def _step(pool: list[_Process], todo: Iterator[Any], task: tuple[Any, ...]) -> I
         except (EOFError, OSError):
             died = True
         if died or process.late(limit):
-            lost = _burial(process, died, limit)
+            lost = _reap(process, died, limit)
             yield process.items.popleft(), lost
             _replace(pool, process, task)
         elif not process.items:
             _feed(pool, process, todo)
 
 
-def _burial(process: _Process, died: bool, limit: float) -> Lost:
+def _reap(process: _Process, died: bool, limit: float) -> Crashed:
     code = child.code_of(process.popen, process.pipe) if died else process.end()
     how = child.name_of(code)
     if not process.ready:
         raise ReadError(f"a process that should read files did not start ({how}); nothing is known of them")
     if not died or code == -signal.SIGALRM:
-        return Lost(f"took longer than {limit:g} s")
-    return Lost(f"crashed its process ({how})")
+        return Crashed(f"took longer than {limit:g} s")
+    return Crashed(f"crashed its process ({how})")
 
 
 def _replace(pool: list[_Process], dead: _Process, task: tuple[Any, ...]) -> None:
@@ -164,7 +164,7 @@ def _feed(pool: list[_Process], process: _Process, todo: Iterator[Any]) -> None:
 
 
 def isolated_stream(function: str, *arguments: Any, time_limit: float) -> Iterator[Any]:
-    """Yield what the generator function(*arguments) yields in a process of its own; at last a `Lost` where it failed.
+    """Yield what the generator function(*arguments) yields in a process of its own; a `Crashed` where it failed.
 
     function: `package.module:name`. The time limit in s is for each item. Memory is bounded: the process waits while
     nobody takes its items.
@@ -175,13 +175,13 @@ def isolated_stream(function: str, *arguments: Any, time_limit: float) -> Iterat
             try:
                 items = process.pipe.recv()
             except (EOFError, OSError):
-                yield _burial(process, True, time_limit)
+                yield _reap(process, True, time_limit)
                 return
             if items is None and process.ready:
                 return
             process.ready = True
             yield from items or ()
-        yield _burial(process, False, time_limit)
+        yield _reap(process, False, time_limit)
     finally:
         process.end()
 
@@ -225,9 +225,9 @@ def _serve_stream(pipe: Connection, function: Any, extra: tuple[Any, ...], time_
     since, size = time.monotonic(), 0
     while True:
         signal.setitimer(signal.ITIMER_REAL, time_limit + MARGIN)
-        item = found if isinstance(found, Lost) else _called(next, found, None)
+        item = found if isinstance(found, Crashed) else _called(next, found, None)
         signal.setitimer(signal.ITIMER_REAL, 0)
-        last = item is None or isinstance(item, Lost)
+        last = item is None or isinstance(item, Crashed)
         gathered += [] if item is None else [item]
         size += _size(item)
         late = time.monotonic() - since > GATHER_SECONDS
@@ -243,9 +243,9 @@ def _called(function: Any, *arguments: Any) -> Any:
     try:
         return function(*arguments)
     except MemoryError:
-        return Lost(f"needs more than {MEMORY // 1024**3} GB of memory")
+        return Crashed(f"needs more than {MEMORY // 1024**3} GB of memory")
     except Exception as error:
-        return Lost(f"raised {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+        return Crashed(f"raised {type(error).__name__}: {' '.join(str(error).split())[:300]}")
 
 
 if __name__ == "__main__":

@@ -97,9 +97,9 @@ class InteratomicRunner(WrappedAtomsRunner):
         return self.__dict__ | {"_potential": None}  # a worker loads its own model
 
     def _relax(self, batch: Sequence[Atoms], potential: Evaluator) -> list[Relaxed | Exception]:
-        from mlmat.potentials.relax import Goal, relax
+        from mlmat.potentials.relax import RelaxationSettings, relax
 
-        goal = Goal(self.relax, self.fmax, self.max_steps, self.optimizer)
+        goal = RelaxationSettings(self.relax, self.fmax, self.max_steps, self.optimizer)
         return relax(batch, potential.evaluate, goal)
 
     def _row(self, atoms: Atoms, found: Evaluation | Exception) -> dict[str, Any] | Exception:

@@ -21,7 +21,7 @@ from mlmat.scheduler import slurm
 from mlmat.scheduler.slurm import Job, SchedulerError
 
 #: Blocks that may end one after the other without a worker that answered.
-BARREN = 3
+MAX_UNPRODUCTIVE_BLOCKS = 3
 #: Seconds after which it is said again why a block waits.
 AGAIN = 900.0
 #: Seconds in which a scheduler that is busy has to take a block.
@@ -175,12 +175,12 @@ def watch_blocks(executor: Any, status: dict[str, JobStatus]) -> None:
     """parsl's handler of block errors: blocks that end before a worker answered are not asked for without end."""
     provider = executor.provider
     known = [status[block] for block in sorted(status, key=int) if block in executor.blocks_to_job_id]
-    last, at_work = known[-BARREN:], any(one.state == JobState.RUNNING for one in known)
-    if len(last) == BARREN and not at_work and all(one.state == JobState.MISSING for one in last):
+    last, at_work = known[-MAX_UNPRODUCTIVE_BLOCKS:], any(one.state == JobState.RUNNING for one in known)
+    if len(last) == MAX_UNPRODUCTIVE_BLOCKS and not at_work and all(one.state == JobState.MISSING for one in last):
         where = last[-1].stderr_path or ""
         provider.trouble = (
-            f"{BARREN} blocks ended, one after the other, before a worker answered; the last one said: "
-            f"{_last_line(where)} ({where})"
+            f"{MAX_UNPRODUCTIVE_BLOCKS} blocks ended, one after the other, before a worker answered; the last one "
+            f"said: {_last_line(where)} ({where})"
         )
 
 

@@ -13,15 +13,15 @@ from mlmat import parsl_config, provenance
 from mlmat.errors import StoreLocked, UsageError
 from mlmat.screen._loop import Screen, Summary
 from mlmat.screen._nothing import why_nothing
-from mlmat.screen._queue import Feed
-from mlmat.screen._recorder import Recorder, end_leftovers
+from mlmat.screen._queue import BatchQueue
+from mlmat.screen._recorder import Recorder, end_orphans
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     import pyarrow as pa
 
-    from mlmat.methods.method import Plan
+    from mlmat.methods.method import ResolvedMethod
     from mlmat.store import Journal, Store
 
 __all__ = ["Summary", "screen"]
@@ -34,7 +34,7 @@ MOST_BATCHES = 50
 
 def screen(
     store: Store,
-    plan: Plan,
+    plan: ResolvedMethod,
     *,
     config: Any = "local",
     of: str | None = None,
@@ -63,7 +63,7 @@ def screen(
     about = {"packages": plan.prepared.packages, "method_id": method_id, "parsl_config": described}
     run = provenance.new_run("screen", arguments, **about)
     with store.driver(method_id, provenance.who(run)):
-        end_leftovers(store, say)
+        end_orphans(store, say)
         store.recover(method_id)
         store.adopt_method(plan.method)
         pending = store.pending(method_id, of=store.find_method(of) if of else None, **selection)
@@ -130,7 +130,7 @@ def _compute(work: Screen, config: Any, pending: pa.Table, journal: Journal, rec
         work.say(f"{some}; starting {workers} worker{'s' * (workers != 1)}")
         plan = work.plan
         seconds = max(plan.prepared.batch_seconds, parsl_config.seconds_per_batch(config), workers / MOST_BATCHES)
-        feed = Feed(work.store, pending, plan.first_atoms, workers, seconds)
+        feed = BatchQueue(work.store, pending, plan.first_atoms, workers, seconds)
         with recorder.following(kernel):
             work.loop(kernel, workers, feed, journal)
         work.finish_flush(journal, 2.0)

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat import arrow_frames, parsl_config, provenance
 from mlmat.errors import RunnerError, StoreLocked
-from mlmat.worker.packing import Ticket, failure_frame
+from mlmat.worker.packing import BatchContext, failure_frame
 from mlmat.worker.task import run_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlmat.methods.method import Plan
-    from mlmat.screen._queue import Batch, Feed
+    from mlmat.methods.method import ResolvedMethod
+    from mlmat.screen._queue import Batch, BatchQueue
     from mlmat.store import Journal, Store
 
 #: Seconds between two flushes of the journal into the store.
@@ -33,13 +33,13 @@ GRACE = 15.0
 #: Tasks that a structure may be lost in while it was alone.
 LOST_ALONE = 3
 #: Batches that may be lost in a row, with nothing coming home between them.
-BARREN = 50
+MAX_UNPRODUCTIVE_BATCHES = 50
 #: Seconds without a result after which hosts where the runner does not start end a screen that ran on others.
-SILENT = 300.0
+STALL_TIMEOUT = 300.0
 #: Losses that are no structure's fault unless it was alone: a node, a block or a walltime took its manager.
-INNOCENT = {"ManagerLost"}
+INFRASTRUCTURE_ERRORS = {"ManagerLost"}
 #: Errors that every task would meet.
-STOPPING = {
+FATAL_ERRORS = {
     "ImportError",
     "ModuleNotFoundError",
     "DeserializationError",
@@ -76,7 +76,7 @@ class Screen:
     def __init__(
         self,
         store: Store,
-        plan: Plan,
+        plan: ResolvedMethod,
         run_id: str,
         on_progress: Callable[..., None] | None = None,
         say: Callable[[str], None] | None = None,
@@ -100,10 +100,10 @@ class Screen:
         self._grace = GRACE
         #: Whether the method has ok results: then structures that crash are to blame, not the runner.
         self.proven = False
-        self._barren, self._workers = 0, 1
-        self._flushed = self._homecoming = time.monotonic()
+        self._unproductive, self._workers = 0, 1
+        self._flushed = self._last_result_at = time.monotonic()
 
-    def loop(self, kernel: Any, workers: int, feed: Feed, journal: Journal) -> None:
+    def loop(self, kernel: Any, workers: int, feed: BatchQueue, journal: Journal) -> None:
         """Keep the workers busy until nothing is pending or a stop is asked for."""
         # A worker finds its next batch waiting; more than that would only have to be waited for after a stop.
         most = workers + max(1, workers // 8)
@@ -111,7 +111,7 @@ class Screen:
         try:
             while (feed or self._flight) and not self.stopped:
                 parsl_config.check_alive(kernel)
-                for line in parsl_config.news(kernel):
+                for line in parsl_config.drain_messages(kernel):
                     self.say(line)
                 self._end_in_time()
                 self._fill(kernel, feed, most)
@@ -141,47 +141,49 @@ class Screen:
             self.say("the time of this job ends soon; the same command goes on in the next one")
             self.stop("the job that it ran in was about to end")
 
-    def _fill(self, kernel: Any, feed: Feed, most: int) -> None:
-        while feed and len(self._flight) < most and not any(batch.apart for batch in self._flight.values()):
+    def _fill(self, kernel: Any, feed: BatchQueue, most: int) -> None:
+        while feed and len(self._flight) < most and not any(batch.quarantined for batch in self._flight.values()):
             batch = feed.next(quiet=not self._flight)
             if batch is None:
                 return
             batch.tries += 1
             future = parsl_config.submit(
-                kernel, run_task, self.plan.recipe, self._ticket(batch.tries), arrow_frames.to_ipc(batch.geometry)
+                kernel, run_task, self.plan.spec, self._ticket(batch.tries), arrow_frames.to_ipc(batch.geometry)
             )
             self._flight[future] = batch
 
-    def _ticket(self, attempt: int) -> Ticket:
+    def _ticket(self, attempt: int) -> BatchContext:
         method, runner = self.plan.method["method_id"], self.plan.runner
         scratch, driver = str(self.scratch), provenance.here()
-        return Ticket(self.run_id, method, runner, scratch, attempt, driver, self._versions, **self.limits)
+        return BatchContext(self.run_id, method, runner, scratch, attempt, driver, self._versions, **self.limits)
 
-    def _take(self, done: set[Future[list[bytes]]], feed: Feed, journal: Journal) -> None:
+    def _take(self, done: set[Future[list[bytes]]], feed: BatchQueue, journal: Journal) -> None:
         for future in done:
             batch = self._flight.pop(future)
             error = future.exception()
             if error is not None:
                 self._lost(batch, error, feed, journal)
                 continue
-            self._home(future.result(), batch, feed, journal)
+            self._handle_result(future.result(), batch, feed, journal)
 
-    def _home(self, frames: list[bytes], batch: Batch, feed: Feed, journal: Journal) -> None:
+    def _handle_result(self, frames: list[bytes], batch: Batch, feed: BatchQueue, journal: Journal) -> None:
         """Keep what a batch brought home; what it did not goes out again."""
         if other := next(filter(None, (_meta(packed, "other") for packed in frames)), None):
             raise RunnerError(f"the worker on {other['other']}; give it the environment of this process ({sys.prefix})")
         before = self.summary.done
         seconds = self._record(frames, batch, journal)
         for lost in filter(None, (_meta(packed, "lost") for packed in frames)):
-            self._suspect(batch.part(lost["lost"]), lost, feed, journal)
+            self._bisect_or_fail(batch.part(lost["lost"]), lost, feed, journal)
         if stuck := next(filter(None, (_meta(packed, "broken") for packed in frames)), None):
             self._could_not_start(stuck["broken"], batch.part(stuck.get("rest", batch.ids)), feed)
             return
         feed.learn(batch, seconds)
-        self._barren = 0 if self.summary.done > before else self._barren + 1
-        self._homecoming = time.monotonic()
-        if self._barren > BARREN and not (self.summary.ok or self.proven):
-            raise RunnerError(f"{BARREN} batches in a row ended the processes that computed them; mlmat show says how")
+        self._unproductive = 0 if self.summary.done > before else self._unproductive + 1
+        self._last_result_at = time.monotonic()
+        if self._unproductive > MAX_UNPRODUCTIVE_BATCHES and not (self.summary.ok or self.proven):
+            raise RunnerError(
+                f"{MAX_UNPRODUCTIVE_BATCHES} batches in a row ended the processes that computed them (mlmat show)"
+            )
 
     def _record(self, frames: list[bytes], batch: Batch, journal: Journal) -> float:
         """Keep what came home; the seconds that it took."""
@@ -200,18 +202,22 @@ class Screen:
             self.on_progress(count, self.summary.failed, part=count * share)
         return seconds
 
-    def _could_not_start(self, why: str, batch: Batch, feed: Feed) -> None:
+    def _could_not_start(self, why: str, batch: Batch, feed: BatchQueue) -> None:
         """One host where the runner does not start must not end a screen that runs well on others."""
-        self._barren += 1
-        quiet = time.monotonic() - self._homecoming > SILENT
-        if self._barren >= BARREN and quiet if self.summary.done else self._barren >= self._workers:
+        self._unproductive += 1
+        quiet = time.monotonic() - self._last_result_at > STALL_TIMEOUT
+        if (
+            self._unproductive >= MAX_UNPRODUCTIVE_BATCHES and quiet
+            if self.summary.done
+            else self._unproductive >= self._workers
+        ):
             raise RunnerError(f"the runner could not start on {why}")
         feed.give_back([batch])
 
-    def _lost(self, batch: Batch, error: BaseException, feed: Feed, journal: Journal) -> None:
+    def _lost(self, batch: Batch, error: BaseException, feed: BatchQueue, journal: Journal) -> None:
         """parsl could not bring this batch home: whose fault was it?"""
         kind, said = type(error).__name__, " ".join(str(error).split())
-        if kind in STOPPING:
+        if kind in FATAL_ERRORS:
             raise RunnerError(
                 f"the workers cannot run tasks ({kind}: {said}); is their environment this one?"
             ) from error
@@ -220,16 +226,20 @@ class Screen:
                 f"parsl's executor takes no tasks as it is configured ({kind}: {said.rstrip('.')}); no structure has "
                 "failed: mend the configuration, or give another one with --config"
             ) from error
-        if kind in INNOCENT and not batch.apart:  # with all batches of its node: no sign that others would fail
-            batch.unlucky += 1
+        if (
+            kind in INFRASTRUCTURE_ERRORS and not batch.quarantined
+        ):  # with all batches of its node: no sign that others would fail
+            batch.infrastructure_losses += 1
             feed.give_back([batch])
             return
-        self._barren += 1
-        if self._barren > BARREN:
-            raise RunnerError(f"{BARREN} batches in a row were lost, the last one by {kind}: {said}") from error
-        self._suspect(batch, {"how": f"{kind}: {said}"}, feed, journal)
+        self._unproductive += 1
+        if self._unproductive > MAX_UNPRODUCTIVE_BATCHES:
+            raise RunnerError(
+                f"{MAX_UNPRODUCTIVE_BATCHES} batches in a row were lost, the last one by {kind}: {said}"
+            ) from error
+        self._bisect_or_fail(batch, {"how": f"{kind}: {said}"}, feed, journal)
 
-    def _suspect(self, batch: Batch, lost: dict[str, Any], feed: Feed, journal: Journal) -> None:
+    def _bisect_or_fail(self, batch: Batch, lost: dict[str, Any], feed: BatchQueue, journal: Journal) -> None:
         """Something in this batch may have ended its process: find out what, in halves."""
         if len(batch.ids) > 1:
             feed.give_back(batch.halves())

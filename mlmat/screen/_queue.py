@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: Structures in one batch at most, and read ahead of their computation.
 BATCH_MAX, AHEAD = 2_000, 20_000
 #: Times that a batch is lost with others, a node or a block, before it has to show that it is innocent.
-UNLUCKY = 4
+MAX_INFRASTRUCTURE_LOSSES = 4
 
 
 @dataclass(slots=True)
@@ -34,12 +34,12 @@ class Batch:
     geometry: pa.Table
     tries: int = 0
     lost: int = 0
-    unlucky: int = 0
+    infrastructure_losses: int = 0
 
     @property
-    def apart(self) -> bool:
+    def quarantined(self) -> bool:
         """Whether it has been lost too often together with others."""
-        return self.unlucky >= UNLUCKY
+        return self.infrastructure_losses >= MAX_INFRASTRUCTURE_LOSSES
 
     def part(self, ids: list[str]) -> Batch:
         """Some of its structures as a batch."""
@@ -48,7 +48,7 @@ class Batch:
         at = [self.ids.index(one) for one in ids]
         # Not `take`: of a slice, pyarrow 26 takes other rows where lists of fixed size hold such lists (the cells).
         geometry = pa.concat_tables([self.geometry.slice(i, 1) for i in at])
-        return Batch(ids, [self.sites[i] for i in at], geometry, self.tries, self.lost, self.unlucky)
+        return Batch(ids, [self.sites[i] for i in at], geometry, self.tries, self.lost, self.infrastructure_losses)
 
     def halves(self) -> list[Batch]:
         """The batch in two, so that the guilty structure is alone in the end."""
@@ -69,7 +69,7 @@ def longest_first(pending: pa.Table) -> pa.Table:
     return pending.take(np.concatenate(orders)) if orders else pending
 
 
-class Feed:
+class BatchQueue:
     """Pending structures as batches of a size that is learnt from what the last ones took."""
 
     def __init__(self, store: Store, pending: pa.Table, first_atoms: float, workers: int, seconds: float) -> None:
@@ -96,7 +96,7 @@ class Feed:
         quiet: nothing is under way. One that has to be alone waits for it.
         """
         if self._at == len(self._ids):
-            at = next((i for i, batch in enumerate(self._later) if quiet or not batch.apart), None)
+            at = next((i for i, batch in enumerate(self._later) if quiet or not batch.quarantined), None)
             if at is None:
                 return None
             batch = self._later[at]

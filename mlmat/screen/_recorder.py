@@ -163,9 +163,9 @@ def _interchanges(kernel: Any) -> Iterator[tuple[int, str | None]]:
     return ((process.pid, child.born(process.pid)) for process in found if process is not None)
 
 
-def end_leftovers(store: Store, say: Callable[[str], None] | None) -> None:
+def end_orphans(store: Store, say: Callable[[str], None] | None) -> None:
     """End what dead drivers of a store have left, and say so. Call it as a driver."""
-    for record in runs.left_something(store.runs()):
+    for record in runs.with_orphans(store.runs()):
         found, still = orphans.end(record)
         if found and say:
             ended = "could not be ended" if still else "is ended"

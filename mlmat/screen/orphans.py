@@ -31,7 +31,7 @@ PATIENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class OrphanedResources:
     """What is still there of a run. unseen: what cannot be known from here, or empty."""
 
     processes: list[int]
@@ -64,21 +64,21 @@ def marked(run_id: str) -> Iterator[None]:
             os.environ[MARK] = before
 
 
-def find(record: Mapping[str, Any]) -> Left:
+def find(record: Mapping[str, Any]) -> OrphanedResources:
     """What is left of a run, by its record (`mlmat.store.access.runs`)."""
     here, unseen, jobs = record["host"] == provenance.host(), "", []
     try:
         jobs = _jobs(record)
     except SchedulerError as error:
         unseen = f"its jobs ({error})"
-    return Left(
+    return OrphanedResources(
         sorted({*_marked(record["run_id"]), *_noted(record)}) if here else [],
         jobs,
         unseen or ("" if here else f"processes on {record['host']}"),
     )
 
 
-def end(record: Mapping[str, Any]) -> tuple[Left, Left]:
+def end(record: Mapping[str, Any]) -> tuple[OrphanedResources, OrphanedResources]:
     """End what is left of a run; what there was, and what is there still (jobs that Slurm did not cancel)."""
     found = find(record)
     with suppress(SchedulerError):

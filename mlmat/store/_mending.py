@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mlmat.store.mend.exclusions import Excluded
-    from mlmat.store.mend.forget import Going, Wish
+    from mlmat.store.mend.forget import ForgetSelection, Going
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Mending(Stability):
             return undone.report  # type: ignore[no-any-return]
         return done
 
-    def would_forget(self, wish: Wish) -> Going:
+    def would_forget(self, wish: ForgetSelection) -> Going:
         """What `take_out` would take out. Raises StoreError, UsageError for what is not there."""
         try:
             with self._writing() as con:  # after what dead drivers left was merged: it goes, too
@@ -117,7 +117,7 @@ class Mending(Stability):
             return undone.report  # type: ignore[no-any-return]
 
     def take_out(
-        self, wish: Wish, run: Mapping[str, Any], *, seen: Going | None = None, backup: bool = True
+        self, wish: ForgetSelection, run: Mapping[str, Any], *, seen: Going | None = None, backup: bool = True
     ) -> Forgotten:
         """Forget sources, runs, methods, imports or results with all that hangs on them, in one transaction.
 
@@ -143,7 +143,7 @@ class Mending(Stability):
                 runs.place(self.folder, run_id).unlink(missing_ok=True)
         return Forgotten(going, copy, copies.back(copy, self.path) if copy else None)
 
-    def _alone(self, stack: ExitStack, wish: Wish, going: Going, who: str) -> None:
+    def _alone(self, stack: ExitStack, wish: ForgetSelection, going: Going, who: str) -> None:
         """Keep drivers of the methods away, and readers of archives; no journal holds what goes then."""
         if living := [pid for pid, began in going.processes if _lives(pid, began)]:
             raise StoreLocked(f"{self.path}: process {living[0]} is still at work on it; let it finish or stop it")

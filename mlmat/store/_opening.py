@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from mlmat.store.access.bounds import Bounds
-    from mlmat.store.access.hosts import Hosts
+    from mlmat.store.access.hosts import LeaseManager
 
 
 class Opening:
@@ -45,7 +45,7 @@ class Opening:
         return self.database.folder
 
     @property
-    def _hosts(self) -> Hosts | None:
+    def _hosts(self) -> LeaseManager | None:
         """The claims of hosts on the store and what belongs to it; None on a local disk."""
         return self.database.entrance.hosts
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import MlmatError, RunnerError
-from mlmat.methods.method import Plan
+from mlmat.methods.method import ResolvedMethod
 from mlmat.methods.replay import candidates
 from mlmat.potentials.models import listing
 
@@ -18,14 +18,14 @@ _RUNS = """
 """
 
 
-def rebuild(store: Store, method: dict[str, Any]) -> Plan:
+def rebuild(store: Store, method: dict[str, Any]) -> ResolvedMethod:
     """The plan that is this very method. Raises RunnerError, saying what differs or is missing."""
     method = method | {"model_name": _weights(method)}
     runs = store.arrow(_RUNS, {"method": method["method_id"]}).to_pylist() or [None]
     reasons = []
     for reference, settings in (call for run in runs for call in candidates(method, run)):
         try:
-            plan = Plan(reference, settings, store.table_name)
+            plan = ResolvedMethod(reference, settings, store.table_name)
         except MlmatError as error:
             reasons.append(str(error))
             continue

@@ -11,14 +11,14 @@ from mlmat.errors import MlmatError, RunnerError
 from mlmat.verify._check import SOME, Check
 from mlmat.verify._compare import distances, tolerance_of
 from mlmat.verify._rebuild import rebuild
-from mlmat.worker.packing import Ticket
+from mlmat.worker.packing import BatchContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import pyarrow as pa
 
-    from mlmat.methods.method import Plan
+    from mlmat.methods.method import ResolvedMethod
     from mlmat.store import Store
 
 _METHODS = """
@@ -91,15 +91,15 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in ("energy", "converged")}
 
 
-def _computed(store: Store, plan: Plan, ids: list[str]) -> dict[str, dict[str, Any]]:
+def _computed(store: Store, plan: ResolvedMethod, ids: list[str]) -> dict[str, dict[str, Any]]:
     """What the runner returns now, by structure; a failure as its class and message. Raises RunnerError."""
     found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="mlmat-verify-") as scratch:
-        ticket = Ticket(provenance.new_id(), plan.method["method_id"], plan.runner, scratch)
+        context = BatchContext(provenance.new_id(), plan.method["method_id"], plan.runner, scratch)
         todo = deque(_batches(store.geometry(ids), plan.batch_atoms))
         while todo:
             part = todo.popleft()
-            now, lost = _batch(plan, ticket, part)
+            now, lost = _batch(plan, context, part)
             found |= now
             if len(part) > 1:  # those that were at work together when the process ended: one of them is guilty
                 todo.extend(store.geometry([structure_id]) for structure_id in lost)
@@ -108,13 +108,15 @@ def _computed(store: Store, plan: Plan, ids: list[str]) -> dict[str, dict[str, A
     return found
 
 
-def _batch(plan: Plan, ticket: Ticket, part: pa.Table) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+def _batch(
+    plan: ResolvedMethod, context: BatchContext, part: pa.Table
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
     """What came of a batch, and of those that were lost with the process that computed them. Raises RunnerError."""
     from mlmat.worker.sandbox import compute
 
     found: dict[str, dict[str, Any]] = {}
     lost: dict[str, dict[str, Any]] = {}
-    for packed in compute(plan.recipe, ticket, arrow_frames.to_ipc(part)):
+    for packed in compute(plan.spec, context, arrow_frames.to_ipc(part)):
         meta = arrow_frames.meta_of(packed)
         if "broken" in meta:
             raise RunnerError(f"the runner could not start on {meta['broken']}")

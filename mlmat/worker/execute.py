@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlmat import parsl_config, provenance
 from mlmat.errors import RunnerError
-from mlmat.methods.load import recipe_of_object
+from mlmat.methods.load import spec_of_object
 from mlmat.processes.gpus import pinned
 from mlmat.runner import Unreadable, WrappedAtomsRunner
 from mlmat.worker.outcome import describe, why
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from ase import Atoms
 
-    from mlmat.methods.load import Recipe
+    from mlmat.methods.load import RunnerSpec
 
 #: Tasks under way at most.
 WINDOW = 1_000
@@ -85,14 +85,14 @@ def execute_runner(runner: WrappedAtomsRunner, reduction: ReducesRows, config: A
     parsl DataFlowKernel that is loaded, else starts one on config (`threads`, `local`, a file, or a parsl Config) and
     cleans it up. Raises RunnerError when the runner cannot travel; the future does when its `setup` fails.
     """
-    recipe = recipe_of_object(runner)
+    spec = spec_of_object(runner)
     future = Execution()
     loaded = parsl_config.loaded_kernel()
 
     def work() -> None:
         try:
             with _kernel(loaded, config) as kernel:
-                rows = _rows(kernel, recipe, runner, future)
+                rows = _rows(kernel, spec, runner, future)
             future.set_result(reduction.reduce(_filled(rows)))
         except BaseException as error:
             future.set_exception(error)
@@ -119,7 +119,7 @@ def _kernel(loaded: Any, config: Any) -> Iterator[Any]:
         yield kernel
 
 
-def _rows(kernel: Any, recipe: Recipe, runner: WrappedAtomsRunner, future: Execution) -> list[dict[str, Any]]:
+def _rows(kernel: Any, spec: RunnerSpec, runner: WrappedAtomsRunner, future: Execution) -> list[dict[str, Any]]:
     """Rows in the order of the files, with a bounded number of tasks under way."""
     scratch = str(Path(tempfile.gettempdir()) / f"mlmat-scratch-{future.call}")
     slots = threading.Semaphore(WINDOW)
@@ -143,7 +143,7 @@ def _rows(kernel: Any, recipe: Recipe, runner: WrappedAtomsRunner, future: Execu
                 rows[-1] |= _row(_failed(found.error_class, found.reason))
                 continue
             take_slot()
-            task = parsl_config.submit(kernel, run_one, recipe, found, scratch, future.call)
+            task = parsl_config.submit(kernel, run_one, spec, found, scratch, future.call)
             task.add_done_callback(partial(arrived, row=rows[-1]))
         for _ in range(WINDOW):
             take_slot()
@@ -160,7 +160,7 @@ def _inputs(runner: WrappedAtomsRunner) -> Iterator[tuple[str, Atoms | Unreadabl
     return ((f"atoms {index}", atoms) for index, atoms in enumerate(runner.open_file()))
 
 
-def run_one(recipe: Recipe, atoms: Atoms, scratch: str, call: str) -> bytes:
+def run_one(spec: RunnerSpec, atoms: Atoms, scratch: str, call: str) -> bytes:
     """One call of `run` on a worker; its row, or its failure, as bytes that the driver can always read."""
     import cloudpickle
 
@@ -169,7 +169,7 @@ def run_one(recipe: Recipe, atoms: Atoms, scratch: str, call: str) -> bytes:
     if call in _stopped:
         return cloudpickle.dumps({"status": "stopped"})  # type: ignore[no-any-return]
     try:
-        runner = ready(recipe)
+        runner = ready(spec)
     except KeyboardInterrupt:
         raise
     except BaseException as error:

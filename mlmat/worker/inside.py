@@ -20,7 +20,7 @@ from mlmat import arrow_frames
 from mlmat.processes import child
 from mlmat.worker.note import Note
 from mlmat.worker.outcome import OutcomeOf, one_by_one, outcomes_of
-from mlmat.worker.packing import Ticket, pack
+from mlmat.worker.packing import BatchContext, pack
 from mlmat.worker.ready import broken, ready
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from mlmat.methods.load import Recipe
+    from mlmat.methods.load import RunnerSpec
     from mlmat.runner import WrappedAtomsRunner
 
 #: Seconds after which what was computed is sent on: a crash repeats no more than that.
@@ -44,8 +44,8 @@ def serve(fd: int, note_fd: int) -> None:
     faulthandler.enable(file=note.file, all_threads=False)
     try:
         while True:
-            recipe, ticket, structures = pipe.recv()
-            for message in _answers(recipe, ticket, structures, note):
+            spec, context, structures = pipe.recv()
+            for message in _answers(spec, context, structures, note):
                 pipe.send(message)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
@@ -54,10 +54,10 @@ def serve(fd: int, note_fd: int) -> None:
         raise
 
 
-def _answers(recipe: Recipe, ticket: Ticket, structures: bytes, note: Note) -> Iterator[tuple[Any, ...]]:
-    child.limit_memory(ticket.memory_limit)
+def _answers(spec: RunnerSpec, context: BatchContext, structures: bytes, note: Note) -> Iterator[tuple[Any, ...]]:
+    child.limit_memory(context.memory_limit)
     try:
-        runner = ready(recipe)
+        runner = ready(spec)
     except BaseException as error:
         yield ("broken", broken(error))
         return
@@ -66,15 +66,17 @@ def _answers(recipe: Recipe, ticket: Ticket, structures: bytes, note: Note) -> I
     ids: list[str] = table["structure_id"].to_pylist()
     outcomes: list[OutcomeOf] = []
     sent, since = 0, time.monotonic()
-    for outcome in _outcomes(runner, table, ticket, note):
+    for outcome in _outcomes(runner, table, context, note):
         outcomes.append(outcome)
         done = sent + len(outcomes)
         if done == len(ids) or time.monotonic() - since > SEND_EVERY:
-            yield ("frame", done, pack(ticket, runner.columns, ids[sent:done], outcomes))
+            yield ("frame", done, pack(context, runner.columns, ids[sent:done], outcomes))
             outcomes, sent, since = [], done, time.monotonic()
 
 
-def _outcomes(runner: WrappedAtomsRunner, structures: pa.Table, ticket: Ticket, note: Note) -> Iterator[OutcomeOf]:
+def _outcomes(
+    runner: WrappedAtomsRunner, structures: pa.Table, context: BatchContext, note: Note
+) -> Iterator[OutcomeOf]:
     """What came of each structure; the note says at each moment which ones are at work."""
     from mlmat.materials.structure import from_table
 
@@ -83,11 +85,11 @@ def _outcomes(runner: WrappedAtomsRunner, structures: pa.Table, ticket: Ticket, 
     for first in range(0, len(structures), step):
         together = list(islice(made, step))
         note.begin(first, len(together))
-        found = list(outcomes_of(runner, together, Path(ticket.scratch)))
+        found = list(outcomes_of(runner, together, Path(context.scratch)))
         note.end()
         for outcome in found:
-            if outcome.error_class == "MemoryError" and ticket.memory_limit:
-                outcome.error_message = f"needs more than {ticket.memory_limit / 1e9:g} GB of memory (--memory-limit)"
+            if outcome.error_class == "MemoryError" and context.memory_limit:
+                outcome.error_message = f"needs more than {context.memory_limit / 1e9:g} GB of memory (--memory-limit)"
             yield outcome
 
 

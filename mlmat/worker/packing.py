@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class BatchContext:
     """What the driver knows of a batch: the run, the method, which attempt of each structure this is, its limits.
 
     driver: host and process of the driver, as `provenance.here()`; versions: of its packages that make the numbers;
@@ -34,24 +34,26 @@ class Ticket:
     memory_limit: int | None = None
 
 
-def pack(ticket: Ticket, declared: Mapping[str, str], ids: Sequence[str], outcomes: Iterable[OutcomeOf]) -> bytes:
+def pack(
+    context: BatchContext, declared: Mapping[str, str], ids: Sequence[str], outcomes: Iterable[OutcomeOf]
+) -> bytes:
     """The frame of outcomes; declared: the runner's columns."""
     good: list[tuple[str, dict[str, Any]]] = []
     results: list[dict[str, Any]] = []
     produced: list[dict[str, Any]] = []
     made: list[dict[str, Any]] = []
     for structure_id, outcome in zip(ids, outcomes, strict=True):
-        result = _result(ticket, structure_id, outcome)
+        result = _result(context, structure_id, outcome)
         results.append(result)
         if result["status"] == "ok":
             good.append((result["result_id"], outcome.row or {}))
             made += outcome.structures.values()
-            produced += [_link(ticket, result, role, outcome) for role in outcome.structures]
-    return _packed(ticket, declared, results, good, produced, made)
+            produced += [_link(context, result, role, outcome) for role in outcome.structures]
+    return _packed(context, declared, results, good, produced, made)
 
 
 def _packed(
-    ticket: Ticket,
+    context: BatchContext,
     declared: Mapping[str, str],
     results: list[dict[str, Any]],
     good: list[tuple[str, dict[str, Any]]],
@@ -62,7 +64,7 @@ def _packed(
 
     tables = {}
     if good:
-        tables[f"values:{ticket.runner}"] = values_table([i for i, _ in good], [row for _, row in good], declared)
+        tables[f"values:{context.runner}"] = values_table([i for i, _ in good], [row for _, row in good], declared)
     if made:
         tables["structure"] = pa.Table.from_pylist(made)
         tables["produced"] = pa.Table.from_pylist(produced)
@@ -84,17 +86,17 @@ def _result_schema() -> Any:
     )
 
 
-def _result(ticket: Ticket, structure_id: str, outcome: OutcomeOf) -> dict[str, Any]:
+def _result(context: BatchContext, structure_id: str, outcome: OutcomeOf) -> dict[str, Any]:
     row = outcome.row or {}
     return {
         "result_id": provenance.new_id(),
         "structure_id": structure_id,
-        "method_id": ticket.method_id,
-        "run_id": ticket.run_id,
+        "method_id": context.method_id,
+        "run_id": context.run_id,
         "status": "failed" if outcome.row is None else "ok",
         "energy": row.get("energy"),
         "converged": row.get("converged"),
-        "attempt": ticket.attempts,
+        "attempt": context.attempts,
         "host": provenance.host(),
         "pid": os.getpid(),
         "finished_at": provenance.now(),
@@ -106,23 +108,23 @@ def _result(ticket: Ticket, structure_id: str, outcome: OutcomeOf) -> dict[str, 
     }
 
 
-def _link(ticket: Ticket, result: Mapping[str, Any], role: str, outcome: OutcomeOf) -> dict[str, Any]:
+def _link(context: BatchContext, result: Mapping[str, Any], role: str, outcome: OutcomeOf) -> dict[str, Any]:
     steps = (outcome.row or {}).get("steps")
     return {
         "structure_id": outcome.structures[role]["structure_id"],
         "parent_id": result["structure_id"],
         "result_id": result["result_id"],
-        "method_id": ticket.method_id,
+        "method_id": context.method_id,
         "role": role,
         "steps": steps if isinstance(steps, int) else None,
         "rmsd": outcome.moved.get(role),
     }
 
 
-def failure_frame(ticket: Ticket, structure_id: str, error_class: str, message: str, **more: Any) -> bytes:
+def failure_frame(context: BatchContext, structure_id: str, error_class: str, message: str, **more: Any) -> bytes:
     """The frame of a structure that no worker survived; more: seconds, traceback."""
     seconds, text = more.get("seconds") or 0.0, more.get("traceback")
     outcome = OutcomeOf(
         seconds, error_class=error_class, error_message=storable(message), traceback=storable(text) if text else None
     )
-    return pack(ticket, {}, [structure_id], [outcome])
+    return pack(context, {}, [structure_id], [outcome])

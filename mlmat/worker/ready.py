@@ -10,7 +10,7 @@ from mlmat import provenance
 from mlmat.worker.outcome import why
 
 if TYPE_CHECKING:
-    from mlmat.methods.load import Recipe
+    from mlmat.methods.load import RunnerSpec
     from mlmat.runner import WrappedAtomsRunner
 
 #: Runners that a worker keeps set up.
@@ -18,16 +18,16 @@ KEPT = 4
 _local = threading.local()
 
 
-def ready(recipe: Recipe) -> WrappedAtomsRunner:
+def ready(spec: RunnerSpec) -> WrappedAtomsRunner:
     """The runner of this thread: built and set up once, kept for the batches that follow."""
     runners: dict[str, WrappedAtomsRunner] = _local.__dict__.setdefault("runners", {})
-    if recipe.key not in runners:
-        runner = recipe.build()
+    if spec.key not in runners:
+        runner = spec.build()
         runner.setup()
         while len(runners) >= KEPT:  # a notebook edits its runner many times, and each may hold a model
             runners.pop(next(iter(runners)))
-        runners[recipe.key] = runner
-    return runners[recipe.key]
+        runners[spec.key] = runner
+    return runners[spec.key]
 
 
 def broken(error: BaseException) -> dict[str, str]:

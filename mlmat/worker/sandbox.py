@@ -19,14 +19,14 @@ from mlmat import arrow_frames, provenance
 from mlmat.processes import child
 from mlmat.processes.gpus import pinned
 from mlmat.worker.note import Note
-from mlmat.worker.packing import Ticket, failure_frame
+from mlmat.worker.packing import BatchContext, failure_frame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pyarrow as pa
 
-    from mlmat.methods.load import Recipe
+    from mlmat.methods.load import RunnerSpec
 
 #: Seconds between two looks at a child that says nothing.
 LOOK = 0.5
@@ -66,19 +66,19 @@ class Sandbox:
         # In a session of its own, so that what a runner starts (a DFT code) can be ended with it.
         self.popen, self.pipe = child.start("mlmat.worker.inside", str(fd), pass_fds=[fd], session=True, **pinned())
 
-    def run(self, recipe: Recipe, ticket: Ticket, structures: pa.Table) -> Answer:
+    def run(self, spec: RunnerSpec, context: BatchContext, structures: pa.Table) -> Answer:
         """Compute a batch, or as much of it as the child survives."""
         answer = Answer()
         self.note.end()
         with suppress(BrokenPipeError):  # it has died since: seen below
-            self.pipe.send((recipe, ticket, arrow_frames.to_ipc(structures)))
+            self.pipe.send((spec, context, arrow_frames.to_ipc(structures)))
         while answer.done < len(structures) and not (answer.broken or answer.trouble):
             try:
                 if self.pipe.poll(LOOK):
                     _take(answer, self.pipe.recv())
                 elif self.popen.poll() is not None:
                     answer.trouble = self._trouble()
-                elif _is_late(answer, ticket.time_limit, at := self.note.at()):
+                elif _is_late(answer, context.time_limit, at := self.note.at()):
                     answer.trouble = self._trouble(late=at)
             except (EOFError, OSError):
                 answer.trouble = self._trouble()
@@ -120,21 +120,21 @@ def _take(answer: Answer, message: tuple[Any, ...]) -> None:
 _local = threading.local()
 
 
-def compute(recipe: Recipe, ticket: Ticket, structures: bytes) -> list[bytes]:
+def compute(spec: RunnerSpec, context: BatchContext, structures: bytes) -> list[bytes]:
     """The frames of a batch, computed in this worker's child; one that says why where the runner does not start."""
     with _ended_with_us():
         todo = deque([arrow_frames.from_ipc(structures)])
         frames: list[bytes] = []
         while todo:
             part = todo.popleft()
-            answer = _child().run(recipe, ticket, part)
+            answer = _child().run(spec, context, part)
             frames += answer.frames
             if answer.trouble is not None:
                 _local.child = None
                 if not answer.ready:
                     answer.broken = _never_started(answer.trouble)
                 else:
-                    todo.extend(_after(ticket, part, answer, answer.trouble, frames))
+                    todo.extend(_after(context, part, answer, answer.trouble, frames))
             if answer.broken is not None:
                 rest = [one for table in (part.slice(answer.done), *todo) for one in table["structure_id"].to_pylist()]
                 return [*frames, arrow_frames.pack({}, rest=rest, **answer.broken)]
@@ -161,7 +161,9 @@ def _never_started(trouble: Trouble) -> dict[str, str]:
     return {"broken": f"{provenance.host()}: the runner {how} while it was set up", "traceback": trouble.text}
 
 
-def _after(ticket: Ticket, part: pa.Table, answer: Answer, trouble: Trouble, frames: list[bytes]) -> Iterator[pa.Table]:
+def _after(
+    context: BatchContext, part: pa.Table, answer: Answer, trouble: Trouble, frames: list[bytes]
+) -> Iterator[pa.Table]:
     """What has to be computed again here; what became of the suspects is added to the frames."""
     # While nothing was at work: it died of packing what is not here yet.
     first, count = (trouble.first, trouble.count) if trouble.count else (answer.done, len(part) - answer.done)
@@ -175,9 +177,9 @@ def _after(ticket: Ticket, part: pa.Table, answer: Answer, trouble: Trouble, fra
         middle = count // 2
         rest += [part.slice(first, middle), part.slice(first + middle, count - middle)]
     else:
-        message = f"took longer than {ticket.time_limit:g} s; its process was ended"
+        message = f"took longer than {context.time_limit:g} s; its process was ended"
         more = {"seconds": trouble.seconds, "traceback": trouble.text}
-        frames.append(failure_frame(ticket, ids[0], "TimeLimit", message, **more))
+        frames.append(failure_frame(context, ids[0], "TimeLimit", message, **more))
     yield from (table for table in rest if len(table))
 
 

@@ -12,31 +12,31 @@ from typing import TYPE_CHECKING
 
 from mlmat import arrow_frames, provenance
 from mlmat.worker.outcome import outcomes_of
-from mlmat.worker.packing import Ticket, pack
+from mlmat.worker.packing import BatchContext, pack
 from mlmat.worker.ready import broken, ready
 from mlmat.worker.sent import wait_until_sent
 
 if TYPE_CHECKING:
-    from mlmat.methods.load import Recipe
+    from mlmat.methods.load import RunnerSpec
 
 
-def run_task(recipe: Recipe, ticket: Ticket, structures: bytes) -> list[bytes]:
+def run_task(spec: RunnerSpec, context: BatchContext, structures: bytes) -> list[bytes]:
     """Compute a batch (Arrow IPC of geometry): its frames, or one that says why the runner could not start.
 
     A worker process computes in a child of its own, which may crash or exceed its limits; a thread may not.
     """
-    if ticket.driver not in ("", provenance.here()):
+    if context.driver not in ("", provenance.here()):
         from mlmat.worker.sandbox import compute
 
         wait_until_sent()
-        if other := provenance.different(ticket.versions):
+        if other := provenance.different(context.versions):
             return [arrow_frames.pack({}, other=f"{provenance.host()} ({sys.prefix}): {other}")]
         try:
-            return compute(recipe, ticket, structures)
+            return compute(spec, context, structures)
         except Exception as error:  # no room, no process: this host's trouble, no structure's
             return [arrow_frames.pack({}, **broken(error))]
     try:
-        runner = ready(recipe)
+        runner = ready(spec)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
@@ -44,5 +44,5 @@ def run_task(recipe: Recipe, ticket: Ticket, structures: bytes) -> list[bytes]:
     from mlmat.materials.structure import from_table
 
     table = arrow_frames.from_ipc(structures)
-    outcomes = outcomes_of(runner, list(from_table(table)), Path(ticket.scratch))
-    return [pack(ticket, runner.columns, table["structure_id"].to_pylist(), outcomes)]
+    outcomes = outcomes_of(runner, list(from_table(table)), Path(context.scratch))
+    return [pack(context, runner.columns, table["structure_id"].to_pylist(), outcomes)]

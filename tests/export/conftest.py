@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlmat.workbench import Workbench as Store
+from mlmat.project import Project as Store
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from mlmat import provenance
 from mlmat.errors import UsageError
-from mlmat.export import Wish, export, format_for, formats
+from mlmat.export import ExportSelection, export, format_for, formats
 from mlmat.export._keys import Unique, plain_text, typed
 from mlmat.materials.structure import structure_id
 from mlmat.store import Store
@@ -108,7 +108,7 @@ def test_hostile_words_stay_words(store: Store, tmp_path: Path) -> None:
         many.append(made)
     fill(store, many[1:], label="1 2 3")
     for name in ("a.db", "a.json", "a.extxyz", "a.cif", "a.csv", "a.parquet", "a.jsonl", "cifs"):
-        export(store, str(tmp_path / name), Wish(order="nsites"))
+        export(store, str(tmp_path / name), ExportSelection(order="nsites"))
         assert len(read_again(tmp_path / name)) == len(words), name
     for name in ("a.db", "a.extxyz"):
         facts = [one.facts for one in read_again(tmp_path / name)]
@@ -178,7 +178,7 @@ def test_every_optimade_line_is_valid_by_the_models(filled: Store, tmp_path: Pat
 
     slab = Atoms("CuO", positions=[(0, 0, 0), (0, 0, 1.8)], cell=[3, 3, 0], pbc=(True, True, False))
     add(filled, block("/slab.cif", slab))
-    for wish in (Wish(), Wish(method="none")):
+    for wish in (ExportSelection(), ExportSelection(method="none")):
         target = tmp_path / f"{wish.method}.jsonl"
         export(filled, str(target), wish)
         header, info, *lines = [json.loads(line) for line in target.read_text().splitlines()]
@@ -216,5 +216,5 @@ def test_more_than_a_thousand_rows_in_every_table(store: Store, tmp_path: Path) 
     method(store, "m")
     record(store, *(result(row["structure_id"], energy=float(i)) for i, row in enumerate(rows)))
     for name, read in (("a.csv", pd.read_csv), ("a.parquet", pd.read_parquet)):
-        assert export(store, str(tmp_path / name), Wish(where="rank <= 1005")).written == 1005
+        assert export(store, str(tmp_path / name), ExportSelection(where="rank <= 1005")).written == 1005
         assert read(tmp_path / name)["energy"].tolist() == [float(i) for i in range(1005)]

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from crystals import Made, fill
 
 from mlmat.cli import main
-from mlmat.export import Wish, export
+from mlmat.export import ExportSelection, export
 from mlmat.store import Store, open_store
 
 #: What carries results comes in with them; a CIF and a table of CIF text give the structure, and the rest as words.
@@ -88,7 +88,7 @@ def test_what_a_file_said_goes_out_again_but_not_the_results_of_another_method(
     db = tmp_path / "again.duckdb"
     assert mlmat("ingest", tmp_path / "a.db", "--db", db).exit_code == 0
     again = open_store(db)
-    export(again, str(tmp_path / "b.db"), Wish(order="energy DESC"))
+    export(again, str(tmp_path / "b.db"), ExportSelection(order="energy DESC"))
     rows = list(ase.db.connect(tmp_path / "b.db").select())
     assert [row.energy for row in rows] == [made.energy for made in many]
     assert [row.note for row in rows] == [made.note for made in many]

@@ -15,7 +15,7 @@ from crystals import Made, fill
 from hand_made import block, crystal, method, record, result, salt, stored
 
 from mlmat.errors import MlmatError, QueryError
-from mlmat.export import Wish, export
+from mlmat.export import ExportSelection, export
 from mlmat.export_marks import apart, mark
 from mlmat.ingest import ingest
 from mlmat.materials.structure import structure_id
@@ -65,7 +65,7 @@ def test_a_mark_tells_ours_from_theirs() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.db", "a.json", "a.extxyz", "a.jsonl", "a.cif", "a.csv", "a.parquet"])
 def test_an_export_comes_back_without_a_trace(screened: Store, tmp_path: Path, name: str) -> None:
-    export(screened, str(tmp_path / name), Wish(where="path = '/source.db'"))
+    export(screened, str(tmp_path / name), ExportSelection(where="path = '/source.db'"))
     ingest(screened, [tmp_path / name], column="cif" if name.endswith(("csv", "parquet")) else None)
     query = "SELECT key_values, outcome FROM source WHERE current AND path LIKE '%/' || $name"
     (row,) = screened.arrow(query, {"name": name}).to_pylist()
@@ -107,7 +107,7 @@ def test_the_file_that_fits_the_condition_speaks(
 ) -> None:
     say(store, "/old.db", salt(), {"gap": "2.0", "good": "true"})
     say(store, "/t.csv", salt(), {"gap": "6.4", "good": "true"}, "duplicate")
-    export(store, str(tmp_path / "a.db"), Wish(where=where))
+    export(store, str(tmp_path / "a.db"), ExportSelection(where=where))
     row = ase.db.connect(tmp_path / "a.db").get(1)
     assert (row.gap, row.good, row.key_conflicts) == (gap, True, others)
 
@@ -125,7 +125,7 @@ def test_messages_say_what_to_write(
     screened: Store, tmp_path: Path, wish: dict[str, Any], error: type[Exception], text: str
 ) -> None:
     with pytest.raises(error, match=text) as caught:
-        export(screened, str(tmp_path / "a.db"), Wish(**wish))
+        export(screened, str(tmp_path / "a.db"), ExportSelection(**wish))
     assert "mlmat_" not in str(caught.value)
 
 
@@ -174,5 +174,5 @@ def test_a_result_that_came_with_a_file_goes_out_with_what_that_file_says(store:
     export(store, str(tmp_path / "out.extxyz"))
     found = {frame.info["step"]: frame.get_potential_energy() for frame in ase.io.read(tmp_path / "out.extxyz", ":")}
     assert found == {0: -1.0, 1: -2.0}
-    assert export(store, str(tmp_path / "one.extxyz"), Wish(where="key_values['step'] = '1'")).written == 1
+    assert export(store, str(tmp_path / "one.extxyz"), ExportSelection(where="key_values['step'] = '1'")).written == 1
     assert ase.io.read(tmp_path / "one.extxyz").get_potential_energy() == -2.0

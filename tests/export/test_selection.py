@@ -13,7 +13,7 @@ from crystals import Made, fill, relax
 from hand_made import add, block, crystal, method, record, result, salt, stored
 
 from mlmat.errors import MlmatError, QueryError, UsageError
-from mlmat.export import Export, Wish, export
+from mlmat.export import Export, ExportSelection, export
 from mlmat.materials.structure import structure_id
 from mlmat.store import Store
 
@@ -37,7 +37,7 @@ def screened(store: Store) -> tuple[Store, dict[str, str]]:
 def ids_of(store: Store, **wish: Any) -> list[str]:
     """The ids of an export, in its order."""
     target = store.path.parent / "out.csv"
-    export(store, str(target), Wish(**wish), overwrite=True)
+    export(store, str(target), ExportSelection(**wish), overwrite=True)
     return pd.read_csv(target, dtype=str)["structure_id"].tolist()
 
 
@@ -82,7 +82,7 @@ def test_what_is_asked_for_goes_out(
 def test_columns_of_a_query_go_out_too(screened: tuple[Store, dict[str, str]], tmp_path: Path) -> None:
     store, ids = screened
     query = "SELECT structure_id, 10 * rank AS score, 'word' AS remark FROM ranking WHERE formula = 'Cu' ORDER BY rank"
-    export(store, str(tmp_path / "a.extxyz"), Wish(query=query))
+    export(store, str(tmp_path / "a.extxyz"), ExportSelection(query=query))
     frames = ase.io.read(tmp_path / "a.extxyz", ":")
     assert [frame.info["score"] for frame in frames] == [10, 20, 30]
     assert {frame.info["remark"] for frame in frames} == {"word"}
@@ -98,12 +98,12 @@ def test_the_relaxed_structure_goes_out_with_its_forces(store: Store, tmp_path: 
     assert structure_id(atoms) == end
     assert (atoms.info["structure_id"], atoms.info["initial_id"]) == (end, start)
     assert atoms.get_potential_energy() == -7.0
-    export(store, str(tmp_path / "b.extxyz"), Wish(initial=True))
+    export(store, str(tmp_path / "b.extxyz"), ExportSelection(initial=True))
     initial = ase.io.read(tmp_path / "b.extxyz")
     assert structure_id(initial) == start
     assert initial.calc is None, "the energy is that of another geometry"
     assert initial.info["relaxed_energy"] == -7.0
-    by_relaxed_id = Wish(query="SELECT relaxed_id AS structure_id FROM ranking")
+    by_relaxed_id = ExportSelection(query="SELECT relaxed_id AS structure_id FROM ranking")
     assert export(store, str(tmp_path / "c.extxyz"), by_relaxed_id).written == 1
     assert structure_id(ase.io.read(tmp_path / "c.extxyz")) == end
 
@@ -116,11 +116,11 @@ def test_results_of_several_methods_need_a_choice(screened: tuple[Store, dict[st
         export(store, str(tmp_path / "a.db"))
     assert ids_of(store, method="another") == [ids["best"]]
     assert len(ids_of(store, method="m")) == 5
-    alone = export(store, str(tmp_path / "a.extxyz"), Wish(method="none"))
+    alone = export(store, str(tmp_path / "a.extxyz"), ExportSelection(method="none"))
     assert alone == Export(5, None, {})
     assert all(atoms.calc is None for atoms in ase.io.read(tmp_path / "a.extxyz", ":"))
     with pytest.raises(UsageError, match="no method 'none-such'"):
-        export(store, str(tmp_path / "b.db"), Wish(method="none-such"))
+        export(store, str(tmp_path / "b.db"), ExportSelection(method="none-such"))
 
 
 def test_without_results_structures_go_out_alone(store: Store) -> None:
@@ -177,6 +177,6 @@ def test_what_cannot_be_is_said_and_leaves_nothing(
     store, _ = screened
     before = sorted(tmp_path.iterdir())
     with pytest.raises(error, match=text) as caught:
-        export(store, str(tmp_path / "out.db"), Wish(**wish))
+        export(store, str(tmp_path / "out.db"), ExportSelection(**wish))
     assert len(str(caught.value).splitlines()) == 1
     assert sorted(tmp_path.iterdir()) == before

@@ -13,7 +13,7 @@ from hand_made import crystal, method, record, result, salt, stored
 
 from mlmat.cli import main
 from mlmat.errors import UsageError
-from mlmat.export import Wish, export
+from mlmat.export import ExportSelection, export
 from mlmat.store import Store
 
 TARGETS = ["out", "out.cif", "out.db", "out.json", "out.extxyz", "out.csv", "out.parquet", "out.jsonl"]
@@ -42,9 +42,9 @@ def test_what_is_there_is_replaced_only_when_asked(place: tuple[Store, Path], na
     export(store, str(target))
     before = content(target)
     with pytest.raises(UsageError, match="--overwrite replaces"):
-        export(store, str(target), Wish(limit=1))
+        export(store, str(target), ExportSelection(limit=1))
     assert content(target) == before
-    export(store, str(target), Wish(limit=1), overwrite=True)
+    export(store, str(target), ExportSelection(limit=1), overwrite=True)
     assert content(target) != before
     assert [path.name for path in folder.iterdir()] == [name]
 
@@ -62,7 +62,7 @@ def test_an_interrupt_leaves_nothing_and_the_old_one_as_it_was(place: tuple[Stor
     with pytest.raises(KeyboardInterrupt):
         export(store, str(folder / name), progress=progress)
     assert list(folder.iterdir()) == []
-    export(store, str(folder / name), Wish(limit=1))
+    export(store, str(folder / name), ExportSelection(limit=1))
     before = content(folder / name)
     with pytest.raises(KeyboardInterrupt):
         export(store, str(folder / name), overwrite=True, progress=progress)

@@ -232,7 +232,7 @@ def test_texts_are_escaped_in_html(named: Path) -> None:
     assert "<script" not in store._repr_html_()
     renamed = Store(named).arrow("SELECT path FROM source LIMIT 1").to_pandas()
     assert "<script" not in renamed._repr_html_()
-    assert "<img" not in mlmat.workbench._table(("method",), [[method]])
+    assert "<img" not in mlmat.project._table(("method",), [[method]])
 
 
 def test_csv_on_a_terminal_is_cleaned_too(named: Path) -> None:

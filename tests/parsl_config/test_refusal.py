@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from mlmat.cli import main
 from mlmat.errors import RunnerError
 from mlmat.ingest import ingest
-from mlmat.methods.method import Plan
+from mlmat.methods.method import ResolvedMethod
 from mlmat.screen import screen
 from mlmat.store import Store
 
@@ -64,7 +64,7 @@ def test_mpi_without_a_resource_specification_is_no_failure_of_structures(filled
     assert "Traceback" not in said.output
     assert len(filled.sql("FROM result")) == 0
     assert filled.sql("SELECT outcome FROM run WHERE command = 'screen'")["outcome"].tolist() == ["failed"]
-    plan = Plan("mlmat.example_runner", {}, Store.table_name)
+    plan = ResolvedMethod("mlmat.example_runner", {}, Store.table_name)
     assert screen(filled, plan, config="threads").done == 3
 
 
@@ -72,7 +72,7 @@ def test_whatever_an_executor_raises_at_submission_is_said_and_results_before_it
     filled: Store, tmp_path: Path
 ) -> None:
     (tmp_path / "refuses.py").write_text(REFUSES)
-    plan = Plan("mlmat.example_runner", {}, Store.table_name)
+    plan = ResolvedMethod("mlmat.example_runner", {}, Store.table_name)
     with pytest.raises(RunnerError, match="ValueError: no account given"):
         screen(filled, plan, config=str(tmp_path / "refuses.py"))
     assert "failed" not in set(filled.sql("FROM result")["status"])

@@ -16,8 +16,8 @@ from ase.io import write
 from mlmat.errors import RunnerError, UsageError
 from mlmat.ingest import ingest
 from mlmat.methods import load
-from mlmat.methods.load import available, find, make, parameters, recipe_of
-from mlmat.methods.method import Plan
+from mlmat.methods.load import available, find, make, parameters, spec_of
+from mlmat.methods.method import ResolvedMethod
 from mlmat.methods.settings import settings_of
 from mlmat.parsl_config._environment import searched
 from mlmat.runner import WrappedAtomsRunner
@@ -258,13 +258,13 @@ def test_a_bad_setting_is_one_line(cls, given, says):
 def test_an_init_that_fails_is_one_line(file):
     reference = file(ONE + "    def __init__(self, files):\n        raise OSError('no\\nlicence')\n")
     with pytest.raises(RunnerError, match=r"^Mine\(…\) failed: OSError: no licence$"):
-        Plan(reference, {})
+        ResolvedMethod(reference, {})
 
 
 def test_a_recipe_prints_short():
-    recipe = recipe_of("mlmat.example_runner", {})
-    assert len(repr(load.Recipe(pickled=b"x" * 9_999, source="y" * 9_999))) < 200
-    assert recipe.key == recipe_of("mlmat.example_runner", {}).key != recipe_of("mace", {}).key
+    spec = spec_of("mlmat.example_runner", {})
+    assert len(repr(load.RunnerSpec(pickled=b"x" * 9_999, source="y" * 9_999))) < 200
+    assert spec.key == spec_of("mlmat.example_runner", {}).key != spec_of("mace", {}).key
 
 
 # -- on workers, by the command line ---------------------------------------------------------------

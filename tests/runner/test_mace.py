@@ -472,12 +472,12 @@ def evaluate_by_emt(batch):
 
 @pytest.mark.parametrize("optimizer", [FIRE, BFGSLineSearch])
 def test_any_evaluate_function_will_do(optimizer):
-    from mlmat.potentials.relax import Goal, relax
+    from mlmat.potentials.relax import RelaxationSettings, relax
 
     batch = [bulk("Cu", a=3.4, cubic=True), bulk("Ni", a=3.7), bulk("Al", cubic=True)]
     for seed, atoms in enumerate(batch):
         atoms.rattle(0.1, seed=seed)
-    found = relax(batch, evaluate_by_emt, Goal("cell", 0.02, 60, optimizer.__name__))
+    found = relax(batch, evaluate_by_emt, RelaxationSettings("cell", 0.02, 60, optimizer.__name__))
     for atoms, one in zip(batch, found, strict=True):
         theirs, converged, steps = ase_relaxed(atoms, "cell", optimizer, EMT())
         assert (one.converged, one.steps) == (converged, steps)
@@ -487,7 +487,7 @@ def test_any_evaluate_function_will_do(optimizer):
 @pytest.mark.parametrize(("pressure", "fate"), [(50.0, "collapsed"), (-50.0, "exploded")])
 def test_a_cell_that_leaves_all_bounds_is_that_structures_failure(pressure, fate):
     from mlmat.potentials.potential import Evaluation
-    from mlmat.potentials.relax import Goal, relax
+    from mlmat.potentials.relax import RelaxationSettings, relax
 
     def evaluate(batch):
         """A solid without any strength beside calm ones."""
@@ -496,7 +496,7 @@ def test_a_cell_that_leaves_all_bounds_is_that_structures_failure(pressure, fate
             Evaluation(0.0, np.zeros((len(a), 3)), stress * (pressure if a.numbers[0] == 29 else 0.0)) for a in batch
         ]
 
-    doomed, calm = relax([bulk("Cu"), bulk("Al")], evaluate, Goal("cell", 0.05, 500, "FIRE"))
+    doomed, calm = relax([bulk("Cu"), bulk("Al")], evaluate, RelaxationSettings("cell", 0.05, 500, "FIRE"))
     assert isinstance(doomed, ArithmeticError)
     assert fate in str(doomed)
     assert calm.converged

@@ -152,11 +152,11 @@ def test_parts_that_do_not_give_the_same_are_taken_out_again(tmp_path, monkeypat
 
 def test_a_filled_graph_has_its_edges_in_blocks_for_each_receiver():
     from mlmat.potentials.graph import Species, graph_of
-    from mlmat.potentials.mace_blocks import BLOCK, filled
+    from mlmat.potentials.mace_blocks import BLOCK, padded
 
     for atoms in structures():
         graph = graph_of(atoms, Species("m", ELEMENTS), 5.0)
-        full = filled(graph, 5.0)
+        full = padded(graph, 5.0)
         senders, receivers = full.edges
         ends = full.positions[receivers] - full.positions[senders] + full.images @ full.cell
         near = np.linalg.norm(ends, axis=1) < 5.0

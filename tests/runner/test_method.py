@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from mlmat.errors import RunnerError, UsageError
-from mlmat.methods.method import Plan, method_row, name_of, version_of
+from mlmat.methods.method import ResolvedMethod, method_row, name_of, version_of
 from mlmat.runner import Prepared, WrappedAtomsRunner
 
 HEAD = "from mlmat.runner import WrappedAtomsRunner\nfrom mlmat.example_runner import ExampleRunner\n"
@@ -23,14 +23,14 @@ MINE = HEAD + (
 def plan(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "path", list(sys.path))
 
-    def planned(text: str, name: str = "my_runner.py", **given: str) -> Plan:
+    def planned(text: str, name: str = "my_runner.py", **given: str) -> ResolvedMethod:
         (tmp_path / name).write_text(text)
-        return Plan(str(tmp_path / name), given)
+        return ResolvedMethod(str(tmp_path / name), given)
 
     return planned
 
 
-def identity(plan: Plan) -> str:
+def identity(plan: ResolvedMethod) -> str:
     return plan.method["method_id"]
 
 
@@ -41,8 +41,8 @@ def test_a_method_is_told_by_its_file(plan):
     version = found.method["runner_version"]
     assert version.startswith("sha256:")
     assert found.method["method"] == f"my_runner@{version[7:]} fmax=0.1 steps=10"
-    assert found.recipe.settings == {"fmax": 0.1, "steps": 10}
-    assert found.recipe.source == MINE
+    assert found.spec.settings == {"fmax": 0.1, "steps": 10}
+    assert found.spec.source == MINE
 
 
 def test_the_same_is_the_same_and_anything_else_is_another(plan):
@@ -61,13 +61,13 @@ def test_a_default_that_changes_is_another_method_whatever_the_version(plan):
 def test_a_default_that_cannot_be_written_is_left_to_the_class(plan):
     text = MINE.replace("steps=10", "steps=10, device=object(), top=float('inf'), sizes=(1, 2)")
     found = plan(text)
-    assert found.recipe.settings == {"fmax": 0.05, "steps": 10, "top": float("inf"), "sizes": (1, 2)}
+    assert found.spec.settings == {"fmax": 0.05, "steps": 10, "top": float("inf"), "sizes": (1, 2)}
     assert identity(found) == identity(plan(text))
 
 
 def test_a_subclass_is_a_method_of_its_own(plan):
     child = "class Mine(ExampleRunner):\n    def run(self, atoms):\n        return {'energy': 0.0}\n"
-    found, example = plan(HEAD + child), Plan("mlmat.example_runner", {})
+    found, example = plan(HEAD + child), ResolvedMethod("mlmat.example_runner", {})
     assert found.runner == "Mine"
     assert found.method["runner_version"].startswith("sha256:")
     assert identity(found) != identity(example)

@@ -15,9 +15,9 @@ from ase.build import bulk
 
 from mlmat import arrow_frames
 from mlmat.materials.structure import structure_id
-from mlmat.methods.load import Recipe, recipe_of
+from mlmat.methods.load import RunnerSpec, spec_of
 from mlmat.worker import sandbox
-from mlmat.worker.packing import Ticket
+from mlmat.worker.packing import BatchContext
 from mlmat.worker.sandbox import end_child
 from mlmat.worker.task import run_task
 
@@ -75,8 +75,8 @@ def _no_child_stays():
     end_child()
 
 
-def recipe(runners: Path, deed: str, kind: str = "Runner", **settings: object) -> Recipe:
-    return recipe_of(f"{runners}:{kind}", {"deed": deed, **settings})
+def spec(runners: Path, deed: str, kind: str = "Runner", **settings: object) -> RunnerSpec:
+    return spec_of(f"{runners}:{kind}", {"deed": deed, **settings})
 
 
 def geometry() -> bytes:
@@ -87,10 +87,10 @@ def geometry() -> bytes:
     return arrow_frames.to_ipc(pa.Table.from_pylist([to_row(atoms) for atoms in CRYSTALS]))
 
 
-def results(found: Recipe, tmp_path: Path, **limits: float) -> dict[str, dict]:
-    ticket = Ticket("run", "method", "mine", str(tmp_path / "scratch"), driver="another", **limits)
+def results(found: RunnerSpec, tmp_path: Path, **limits: float) -> dict[str, dict]:
+    context = BatchContext("run", "method", "mine", str(tmp_path / "scratch"), driver="another", **limits)
     rows: list[dict] = []
-    for packed in run_task(found, ticket, geometry()):
+    for packed in run_task(found, context, geometry()):
         meta, tables = arrow_frames.meta_of(packed), arrow_frames.unpack(packed)
         rows += tables["result"].to_pylist() if tables else []
         rows += [{"structure_id": one, "status": "lost", **meta} for one in meta.get("lost", ())]
@@ -114,17 +114,17 @@ def assert_only_gold_failed(rows: dict[str, dict], error_class: str, message: st
     ],
 )
 def test_a_structure_that_ends_its_process_is_lost_alone(runners, tmp_path, deed, how):
-    rows = results(recipe(runners, deed), tmp_path)
+    rows = results(spec(runners, deed), tmp_path)
     assert [rows[name].get("energy") for name in ("Cu", "Al", "Ni")] == [29.0, 13.0, 28.0]
     assert (rows["Au"]["status"], rows["Au"]["how"]) == ("lost", how)
 
 
 def test_what_runs_together_is_lost_together(runners, tmp_path):
-    assert {row["status"] for row in results(recipe(runners, CRASH, "Together"), tmp_path).values()} == {"lost"}
+    assert {row["status"] for row in results(spec(runners, CRASH, "Together"), tmp_path).values()} == {"lost"}
 
 
 def test_what_is_said_of_a_crash_is_where_it_was(runners, tmp_path):
-    rows = results(recipe(runners, CRASH), tmp_path)
+    rows = results(spec(runners, CRASH), tmp_path)
     assert "Segmentation fault" in rows["Au"]["traceback"]
     assert "mine.py" in rows["Au"]["traceback"]
 
@@ -132,7 +132,7 @@ def test_what_is_said_of_a_crash_is_where_it_was(runners, tmp_path):
 @pytest.mark.parametrize("kind", ["Runner", "Together"])
 def test_a_time_limit_holds_in_c_code(runners, tmp_path, kind):
     start = time.monotonic()
-    rows = results(recipe(runners, HANG, kind), tmp_path, time_limit=3)
+    rows = results(spec(runners, HANG, kind), tmp_path, time_limit=3)
     assert_only_gold_failed(rows, "TimeLimit", "took longer than 3 s")
     assert 3 <= rows["Au"]["seconds"] < 20
     assert "mine.py" in rows["Au"]["traceback"]
@@ -140,18 +140,18 @@ def test_a_time_limit_holds_in_c_code(runners, tmp_path, kind):
 
 
 def test_a_time_limit_is_for_each_structure(runners, tmp_path):
-    rows = results(recipe(runners, "", slow=0.6), tmp_path, time_limit=2)
+    rows = results(spec(runners, "", slow=0.6), tmp_path, time_limit=2)
     assert {row["status"] for row in rows.values()} == {"ok"}
 
 
 def test_a_memory_limit_makes_a_row(runners, tmp_path):
-    rows = results(recipe(runners, "bytearray(4 << 30)"), tmp_path, memory_limit=2_000_000_000)
+    rows = results(spec(runners, "bytearray(4 << 30)"), tmp_path, memory_limit=2_000_000_000)
     assert_only_gold_failed(rows, "MemoryError", "needs more than 2 GB of memory (--memory-limit)")
 
 
 def test_what_was_sent_before_a_crash_is_not_computed_again(runners, tmp_path):
     log = tmp_path / "log"
-    results(recipe(runners, CRASH, log=str(log), slow=1.1), tmp_path)
+    results(spec(runners, CRASH, log=str(log), slow=1.1), tmp_path)
     ran = log.read_text().split()
     assert sorted(ran) == ["Al", "Au", "Cu", "Ni"]
 
@@ -164,13 +164,13 @@ def test_what_was_sent_before_a_crash_is_not_computed_again(runners, tmp_path):
     ],
 )
 def test_a_runner_that_cannot_be_set_up_says_why(runners, tmp_path, deed, why):
-    ticket = Ticket("run", "method", "mine", str(tmp_path), driver="another")
-    (packed,) = run_task(recipe(runners, deed, "Starts"), ticket, geometry())
+    context = BatchContext("run", "method", "mine", str(tmp_path), driver="another")
+    (packed,) = run_task(spec(runners, deed, "Starts"), context, geometry())
     assert why in arrow_frames.meta_of(packed)["broken"]
 
 
 def test_an_idle_child_that_was_killed_is_replaced(runners, tmp_path):
-    found = recipe(runners, "")
+    found = spec(runners, "")
     results(found, tmp_path)
     child = sandbox._local.child
     child.popen.kill()
@@ -180,10 +180,10 @@ def test_an_idle_child_that_was_killed_is_replaced(runners, tmp_path):
 
 def test_what_was_computed_before_the_runner_could_not_start_again_is_kept(runners, tmp_path):
     deed = f"open({str(tmp_path / 'struck')!r}, 'w').close(); {CRASH}"
-    once = recipe(runners, deed, "Once", log=str(tmp_path / "struck"), slow=1.1)
-    ticket = Ticket("run", "method", "mine", str(tmp_path), driver="another")
+    once = spec(runners, deed, "Once", log=str(tmp_path / "struck"), slow=1.1)
+    context = BatchContext("run", "method", "mine", str(tmp_path), driver="another")
     frames = [
-        (arrow_frames.meta_of(packed), arrow_frames.unpack(packed)) for packed in run_task(once, ticket, geometry())
+        (arrow_frames.meta_of(packed), arrow_frames.unpack(packed)) for packed in run_task(once, context, geometry())
     ]
     ok = [row["structure_id"] for _, tables in frames if tables for row in tables["result"].to_pylist()]
     lost = [one for meta, _ in frames for one in meta.get("lost", ())]
@@ -193,7 +193,7 @@ def test_what_was_computed_before_the_runner_could_not_start_again_is_kept(runne
 
 def test_a_program_that_a_runner_starts_ends_with_its_time(runners, tmp_path):
     deed = "subprocess.run([sys.executable, '-c', 'import time; time.sleep(987)'])"
-    rows = results(recipe(runners, deed), tmp_path, time_limit=1)
+    rows = results(spec(runners, deed), tmp_path, time_limit=1)
     assert_only_gold_failed(rows, "TimeLimit", "took longer")
     assert not [p for p in psutil.process_iter(["cmdline"]) if "sleep(987)" in " ".join(p.info["cmdline"] or ())]
 
@@ -212,8 +212,8 @@ def alive(marker: str) -> list[int]:
 def test_a_child_does_not_outlive_its_worker(runners, tmp_path, how):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from pathlib import Path; from test_sandbox import recipe, results, HANG\n"
-        "results(recipe(Path(sys.argv[2]), HANG), Path(sys.argv[3]))"
+        "from pathlib import Path; from test_sandbox import spec, results, HANG\n"
+        "results(spec(Path(sys.argv[2]), HANG), Path(sys.argv[3]))"
     )
     marker = f"{os.getpid()}-{how.name}"
     worker = subprocess.Popen(

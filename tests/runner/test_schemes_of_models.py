@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from mlmat.cli import main
 from mlmat.errors import UsageError
 from mlmat.materials import schemes
-from mlmat.methods.method import Plan
+from mlmat.methods.method import ResolvedMethod
 from mlmat.potentials import models
 from mlmat.runner import WrappedAtomsRunner
 from mlmat.store import Store
@@ -92,9 +92,9 @@ def test_a_file_is_registered_with_what_it_learned(file: Path) -> None:
 
 def test_the_store_keeps_it_and_ids_stay(file: Path, store: Store) -> None:
     models.add(str(file))
-    before = Plan("mace", {"model": "mine"}).method
+    before = ResolvedMethod("mace", {"model": "mine"}).method
     models.add(str(file), scheme="MP raw GGA/GGA+U", trained_on="MPtrj", expected_errors={"e_above_hull": 0.04})
-    after = Plan("mace", {"model": "mine"}).method
+    after = ResolvedMethod("mace", {"model": "mine"}).method
     assert after["method_id"] == before["method_id"]
     for method in (before, after, before):
         store.adopt_method(method)
@@ -116,4 +116,4 @@ class Lab(WrappedAtomsRunner):
 
 
 def test_a_runner_may_declare_its_scheme() -> None:
-    assert Plan("runner.test_schemes_of_models:Lab", {}).method["scheme"] == "PBE+U Dudarev 4 eV, PAW 54"
+    assert ResolvedMethod("runner.test_schemes_of_models:Lab", {}).method["scheme"] == "PBE+U Dudarev 4 eV, PAW 54"

@@ -16,10 +16,10 @@ from ase.build import bulk
 
 from mlmat import arrow_frames
 from mlmat.materials.structure import structure_id, to_row
-from mlmat.methods.load import Recipe, recipe_of_object
+from mlmat.methods.load import RunnerSpec, spec_of_object
 from mlmat.runner import WrappedAtomsRunner, attempt
 from mlmat.worker.outcome import describe, outcomes_of
-from mlmat.worker.packing import Ticket, failure_frame, pack
+from mlmat.worker.packing import BatchContext, failure_frame, pack
 from mlmat.worker.sent import _sending, wait_until_sent
 from mlmat.worker.task import run_task
 
@@ -28,8 +28,8 @@ IDS = [structure_id(atoms) for atoms in CRYSTALS]
 
 
 @pytest.fixture
-def ticket(tmp_path):
-    return Ticket("run", "method", "mine", str(tmp_path / "scratch"), attempts=2)
+def context(tmp_path):
+    return BatchContext("run", "method", "mine", str(tmp_path / "scratch"), attempts=2)
 
 
 class Runner(WrappedAtomsRunner):
@@ -58,18 +58,18 @@ class BatchRunner(Runner):
         return self.returns(batch) if callable(self.returns) else self.returns
 
 
-def packed_batch(runner, ticket) -> bytes:
-    return pack(ticket, runner.columns, IDS, outcomes_of(runner, CRYSTALS, Path(ticket.scratch)))
+def packed_batch(runner, context) -> bytes:
+    return pack(context, runner.columns, IDS, outcomes_of(runner, CRYSTALS, Path(context.scratch)))
 
 
-def outcomes(runner, ticket) -> tuple[dict, list[dict]]:
-    packed = packed_batch(runner, ticket)
+def outcomes(runner, context) -> tuple[dict, list[dict]]:
+    packed = packed_batch(runner, context)
     tables = arrow_frames.unpack(packed)
     return tables, tables["result"].to_pylist()
 
 
-def test_results_say_who_when_where(ticket):
-    tables, results = outcomes(Runner(), ticket)
+def test_results_say_who_when_where(context):
+    tables, results = outcomes(Runner(), context)
     assert [r["structure_id"] for r in results] == IDS
     first = results[0]
     assert (first["run_id"], first["method_id"], first["attempt"], first["status"]) == ("run", "method", 2, "ok")
@@ -79,7 +79,7 @@ def test_results_say_who_when_where(ticket):
     assert first["energy"] == 1.0
     assert len({r["result_id"] for r in results}) == 4
     assert tables["values:mine"]["result_id"].to_pylist() == [r["result_id"] for r in results]
-    assert not Path(ticket.scratch).exists()
+    assert not Path(context.scratch).exists()
 
 
 class BrokenText(Exception):
@@ -123,8 +123,8 @@ RECURSIVE.append(RECURSIVE)
         (ValueError, "BadRow", "column value: a type cannot be stored"),
     ],
 )
-def test_one_bad_structure_harms_no_other(ticket, bad, error_class, message):
-    tables, results = outcomes(Runner(Al=bad), ticket)
+def test_one_bad_structure_harms_no_other(context, bad, error_class, message):
+    tables, results = outcomes(Runner(Al=bad), context)
     assert [r["status"] for r in results] == ["ok", "failed", "ok", "ok"]
     assert results[1]["error_class"] == error_class
     assert results[1]["error_message"].startswith(message)
@@ -133,16 +133,16 @@ def test_one_bad_structure_harms_no_other(ticket, bad, error_class, message):
     assert tables["values:mine"].num_rows == 3
 
 
-def test_an_interrupt_is_not_the_structures_failure(ticket):
+def test_an_interrupt_is_not_the_structures_failure(context):
     with pytest.raises(KeyboardInterrupt):
-        outcomes(Runner(Al=KeyboardInterrupt()), ticket)
+        outcomes(Runner(Al=KeyboardInterrupt()), context)
     with pytest.raises(KeyboardInterrupt):
-        outcomes(BatchRunner(lambda _: [attempt(Runner(Al=KeyboardInterrupt()), one) for one in CRYSTALS]), ticket)
+        outcomes(BatchRunner(lambda _: [attempt(Runner(Al=KeyboardInterrupt()), one) for one in CRYSTALS]), context)
 
 
-def test_structures_in_a_row_are_rows_of_their_own(ticket):
+def test_structures_in_a_row_are_rows_of_their_own(context):
     relaxed = bulk("Al", a=4.1)
-    tables, results = outcomes(Runner(Al={"energy": 1.0, "relaxed": relaxed, "inner": {"cell": bulk("Pd")}}), ticket)
+    tables, results = outcomes(Runner(Al={"energy": 1.0, "relaxed": relaxed, "inner": {"cell": bulk("Pd")}}), context)
     assert tables["structure"].to_pylist()[0]["structure_id"] == to_row(relaxed)["structure_id"]
     links = {row["role"]: row for row in tables["produced"].to_pylist()}
     assert set(links) == {"relaxed", "inner_cell"}
@@ -152,14 +152,14 @@ def test_structures_in_a_row_are_rows_of_their_own(ticket):
     assert structure_id(relaxed) in tables["values:mine"]["relaxed"].to_pylist()
 
 
-def test_a_frame_counts_what_is_in_it(ticket):
-    meta = arrow_frames.meta_of(packed_batch(Runner(Al=ValueError("x")), ticket))
+def test_a_frame_counts_what_is_in_it(context):
+    meta = arrow_frames.meta_of(packed_batch(Runner(Al=ValueError("x")), context))
     assert (meta["ok"], meta["failed"]) == (3, 1)
     assert meta["seconds"] >= 0
 
 
-def test_a_batch_of_failures_has_no_values(ticket):
-    tables, _ = outcomes(Runner(Cu=None, Al=None, Au=None, Ni=None), ticket)
+def test_a_batch_of_failures_has_no_values(context):
+    tables, _ = outcomes(Runner(Cu=None, Al=None, Au=None, Ni=None), context)
     assert list(tables) == ["result"]
 
 
@@ -180,14 +180,14 @@ ROW = {"energy": 1.0, "gap": None}
         (lambda batch: (attempt(Runner(Au=OSError("disk")), one) for one in batch), [None, None, "OSError", None]),
     ],
 )
-def test_whatever_run_batch_returns(ticket, returns, failures):
-    _, results = outcomes(BatchRunner(returns), ticket)
+def test_whatever_run_batch_returns(context, returns, failures):
+    _, results = outcomes(BatchRunner(returns), context)
     assert [r["error_class"] for r in results] == failures
     for result in results:
         kept = result["workdir"]
         assert (kept is None) == (result["status"] == "ok")
         assert kept is None or (Path(kept) / "log").exists()
-    assert Path(ticket.scratch).exists() == any(failures)
+    assert Path(context.scratch).exists() == any(failures)
 
 
 class Scratch(Runner):
@@ -196,13 +196,13 @@ class Scratch(Runner):
         return super().run(atoms)
 
 
-def test_the_scratch_of_a_failure_is_kept(ticket):
-    _, results = outcomes(Scratch(Al=ValueError("x"), Au={"gap": "wide"}), ticket)
+def test_the_scratch_of_a_failure_is_kept(context):
+    _, results = outcomes(Scratch(Al=ValueError("x"), Au={"gap": "wide"}), context)
     kept = [r["workdir"] for r in results]
     assert kept[0] is kept[3] is None
     assert (Path(kept[1]) / "input").read_text() == "Al"
     assert (Path(kept[2]) / "input").read_text() == "Au"
-    assert len(list(Path(ticket.scratch).iterdir())) == 2
+    assert len(list(Path(context.scratch).iterdir())) == 2
 
 
 def test_scratch_without_a_batch(tmp_path, monkeypatch):
@@ -230,19 +230,20 @@ def geometry():
     return arrow_frames.to_ipc(pa.Table.from_pylist([to_row(atoms) for atoms in CRYSTALS]))
 
 
-def test_setup_once_for_many_batches(ticket):
-    recipe = recipe_of_object(Setup())
+def test_setup_once_for_many_batches(context):
+    spec = spec_of_object(Setup())
     for _ in range(3):
-        (packed,) = run_task(recipe, ticket, geometry())
+        (packed,) = run_task(spec, context, geometry())
         assert arrow_frames.meta_of(packed)["ok"] == 4
     assert Setup.count == 1
 
 
 @pytest.mark.parametrize(
-    "recipe", [recipe_of_object(Setup(fails=True)), Recipe("./gone.py", source="1/0", key="x"), Recipe("none", key="y")]
+    "spec",
+    [spec_of_object(Setup(fails=True)), RunnerSpec("./gone.py", source="1/0", key="x"), RunnerSpec("none", key="y")],
 )
-def test_a_runner_that_cannot_start_is_a_note_and_no_failure(ticket, recipe):
-    (packed,) = run_task(recipe, ticket, geometry())
+def test_a_runner_that_cannot_start_is_a_note_and_no_failure(context, spec):
+    (packed,) = run_task(spec, context, geometry())
     meta = arrow_frames.meta_of(packed)
     assert socket.gethostname() in meta["broken"]
     assert len(meta["broken"].splitlines()) == 1
@@ -250,8 +251,8 @@ def test_a_runner_that_cannot_start_is_a_note_and_no_failure(ticket, recipe):
     assert arrow_frames.unpack(packed) == {}
 
 
-def test_the_frame_of_a_lost_structure(ticket):
-    (result,) = arrow_frames.unpack(failure_frame(ticket, IDS[0], "WorkerLost", "gone\udc80"))["result"].to_pylist()
+def test_the_frame_of_a_lost_structure(context):
+    (result,) = arrow_frames.unpack(failure_frame(context, IDS[0], "WorkerLost", "gone\udc80"))["result"].to_pylist()
     assert (result["status"], result["error_class"], result["attempt"]) == ("failed", "WorkerLost", 2)
     assert result["error_message"] == "gone\\udc80"
 
@@ -285,8 +286,8 @@ class GoldIsBad(Runner):
         return [{**ROW, "energy": float(atoms.positions.sum())} for atoms in batch]
 
 
-def test_one_structure_that_spoils_a_batch_fails_alone(ticket):
-    packed = packed_batch(GoldIsBad(), ticket)
+def test_one_structure_that_spoils_a_batch_fails_alone(context):
+    packed = packed_batch(GoldIsBad(), context)
     results = arrow_frames.unpack(packed)["result"].to_pylist()
     assert [r["status"] for r in results] == ["ok", "ok", "failed", "ok"]
     assert results[2]["error_message"] == "gold is bad"

@@ -9,11 +9,11 @@ from faults.tools import CRYSTALS, finish
 
 from mlmat import arrow_frames, provenance
 from mlmat.errors import RunnerError
-from mlmat.methods.load import recipe_of
-from mlmat.methods.method import Plan
+from mlmat.methods.load import spec_of
+from mlmat.methods.method import ResolvedMethod
 from mlmat.screen import screen
 from mlmat.store import open_store
-from mlmat.worker.packing import Ticket
+from mlmat.worker.packing import BatchContext
 from mlmat.worker.task import run_task
 
 pytestmark = pytest.mark.slow
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.slow
 
 def test_a_task_says_what_is_different():
     versions = {**provenance.versions(), "numpy": "0.1", "no-such-package": "2"}
-    ticket = Ticket("run", "method", "mlmat.example_runner", "", driver="elsewhere:1", versions=versions)
-    (packed,) = run_task(recipe_of("mlmat.example_runner", {}), ticket, b"")
+    context = BatchContext("run", "method", "mlmat.example_runner", "", driver="elsewhere:1", versions=versions)
+    (packed,) = run_task(spec_of("mlmat.example_runner", {}), context, b"")
     said = arrow_frames.meta_of(packed)["other"]
     assert f"numpy is {provenance.version_of('numpy')}, not 0.1, no-such-package is missing, not 2" in said
     assert provenance.host() in said
@@ -37,5 +37,5 @@ def test_a_screen_stops_and_says_so(tmp_path, monkeypatch):
     # What this process has, as a worker of another environment sees it.
     monkeypatch.setattr(provenance, "version_of", lambda name: "0.1" if name == "spglib" else real(name))
     with pytest.raises(RunnerError, match=r"spglib is .*, not 0\.1; give it the environment of this process"):
-        screen(store, Plan("mlmat.example_runner", {}, store.table_name), config="local")
+        screen(store, ResolvedMethod("mlmat.example_runner", {}, store.table_name), config="local")
     assert store.sql("SELECT count(*) AS n FROM result")["n"].tolist() == [0]

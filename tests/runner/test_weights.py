@@ -115,7 +115,7 @@ def test_a_cached_name_needs_neither_torch_nor_mace(cache):
     cache.mkdir(parents=True)
     (cache / "small.model").write_bytes(archive())
     code = (
-        "import sys\nfrom mlmat.runner import _weights\nprint(_weights.resolve('small'))\n"
+        "import sys\nfrom mlmat.potentials import weights\nprint(weights.resolve('small'))\n"
         "assert not {'torch', 'mace', 'e3nn', 'ase'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

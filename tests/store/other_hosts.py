@@ -1,4 +1,4 @@
-"""Hosts for tests: processes with a host name of their own, on a folder that they take for a network disk.
+"""LeaseManager for tests: processes with a host name of their own, on a folder that they take for a network disk.
 
 Locks of one kernel would hold between them, unlike those of two hosts. With loose locks a process takes none, and lets
 go of those that DuckDB takes: only the claims keep two of them apart.
@@ -18,7 +18,8 @@ SERVE = r'''
 import fcntl, json, os, sys, time
 from contextlib import ExitStack
 from pathlib import Path
-from mlmat.store import Store, _connection, _hosts, _mounts
+from mlmat.store import Store
+from mlmat.store.access import connection as _connection, hosts as _hosts, mounts as _mounts
 
 path, table, loose = sys.argv[1:4]
 _mounts.TABLE = Path(table)
@@ -49,12 +50,12 @@ def slow_clock(seconds):
     os.utime = lambda fd: real(fd, (time.time() - seconds,) * 2)
 def stand_still_before_making():
     """Stop this process, once, between its look at the claims and the making of the next one."""
-    real = _hosts.Hosts._make
+    real = _hosts.LeaseManager._make
     def make(*arguments):
-        _hosts.Hosts._make = real
+        _hosts.LeaseManager._make = real
         os.kill(os.getpid(), 19)
         return real(*arguments)
-    _hosts.Hosts._make = make
+    _hosts.LeaseManager._make = make
 def command(*arguments):
     from mlmat.cli import main
     sys.argv = ["mlmat", *arguments]

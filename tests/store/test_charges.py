@@ -12,7 +12,7 @@ from ase.io import write
 from pymatgen.core import Structure
 
 import mlmat
-from mlmat.workbench import Workbench
+from mlmat.project import Project
 
 
 def states(path: Path) -> None:
@@ -28,7 +28,7 @@ def states(path: Path) -> None:
 
 
 @pytest.fixture
-def charged(tmp_path: Path) -> Workbench:
+def charged(tmp_path: Path) -> Project:
     states(tmp_path / "states.extxyz")
     store = mlmat.open(tmp_path / "charged.duckdb", create=True)
     assert store.ingest(tmp_path / "states.extxyz").outcomes == {"stored": 5, "duplicate": 2}
@@ -38,12 +38,12 @@ def charged(tmp_path: Path) -> Workbench:
 KNOWN = [(-1.0, None), (0.0, 3), (1.0, 2), (2.0, None), (None, None)]
 
 
-def said(store: Workbench) -> list[tuple[float | None, int | None]]:
+def said(store: Project) -> list[tuple[float | None, int | None]]:
     rows = store.arrow("SELECT charge, spin_multiplicity AS spin FROM structure ORDER BY charge NULLS LAST").to_pylist()
     return [(row["charge"], row["spin"]) for row in rows]
 
 
-def test_a_second_charge_state_is_no_duplicate(charged: Workbench) -> None:
+def test_a_second_charge_state_is_no_duplicate(charged: Project) -> None:
     assert said(charged) == KNOWN
     atoms = [a for a in charged.structures() if len(a) == 3]
     assert sorted((a.info.get("charge"), a.info.get("spin")) for a in atoms if a.info.get("charge")) == [
@@ -53,7 +53,7 @@ def test_a_second_charge_state_is_no_duplicate(charged: Workbench) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.extxyz", "a.db", "a.json", "a.jsonl", "a.csv", "a.parquet", "cifs"])
-def test_exports_carry_them(charged: Workbench, tmp_path: Path, name: str) -> None:
+def test_exports_carry_them(charged: Project, tmp_path: Path, name: str) -> None:
     charged.export(tmp_path / name)
     again = mlmat.open(tmp_path / "again.duckdb", create=True)
     again.ingest(tmp_path / name, **({"column": "cif"} if name.endswith(("csv", "parquet")) else {}))
@@ -78,7 +78,7 @@ def test_other_formats_say_it_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_model_that_does_not_know_the_charge_computes_no_neutral_one(charged: Workbench) -> None:
+def test_a_model_that_does_not_know_the_charge_computes_no_neutral_one(charged: Project) -> None:
     done = charged.screen("mace", config="threads")
     assert (done.ok, done.failed) == (2, 3)
     failed = charged.sql("SELECT error_message AS m FROM result WHERE status = 'failed'")["m"]

@@ -13,11 +13,11 @@ import mlmat
 from mlmat.cli import main
 from mlmat.errors import QueryError, StoreError
 from mlmat.store.tables import consistency
-from mlmat.workbench import Workbench
+from mlmat.project import Project
 
 
 @pytest.fixture
-def bench(empty_store_file: Path, tmp_path: Path) -> Workbench:
+def bench(empty_store_file: Path, tmp_path: Path) -> Project:
     """Sodium, chlorine and two salts by method m, one of the salts nonsense; it is relaxed, and by n again."""
     db = tmp_path / "store.duckdb"
     db.write_bytes(empty_store_file.read_bytes())
@@ -35,19 +35,19 @@ def bench(empty_store_file: Path, tmp_path: Path) -> Workbench:
     return bench
 
 
-def ids(bench: Workbench) -> dict[str, str]:
+def ids(bench: Project) -> dict[str, str]:
     found = bench.sql("SELECT path, structure_id FROM source WHERE structure_id IS NOT NULL")
     return {Path(path).stem: structure for path, structure in found.itertuples(index=False)}
 
 
-def above(bench: Workbench) -> dict[str, float]:
+def above(bench: Project) -> dict[str, float]:
     """Energy above hull of each structure that competes by method m."""
     found = bench.sql("SELECT structure_id, e_above_hull FROM hull WHERE method_id = 'm' AND e_above_hull IS NOT NULL")
     names = {structure: name for name, structure in ids(bench).items()}
     return {names[structure]: round(energy, 6) for structure, energy in found.itertuples(index=False)}
 
 
-def wrong(bench: Workbench) -> list[str]:
+def wrong(bench: Project) -> list[str]:
     """What does not hold between the tables; rows made by hand may have no run."""
     with bench._reading() as con:
         found = {name: consistency.broken(con, query)[0] for name, query in consistency.checks(con).items()}
@@ -59,7 +59,7 @@ WITHOUT = {"na": 0.0, "cl": 0.0, "good": 0.0}
 
 
 @pytest.mark.parametrize("how", ["structure", "where", "result", "results", "file", "folder", "pattern", "relaxed"])
-def test_what_is_excluded_is_in_no_hull_ranking_or_export(bench: Workbench, tmp_path: Path, how: str) -> None:
+def test_what_is_excluded_is_in_no_hull_ranking_or_export(bench: Project, tmp_path: Path, how: str) -> None:
     bad, good = ids(bench)["bad"], ids(bench)["good"]
     [its_result] = bench.sql("SELECT result_id::VARCHAR AS i FROM result WHERE energy = -9")["i"]
     [relaxed] = bench.sql("SELECT structure_id FROM produced")["structure_id"]
@@ -98,7 +98,7 @@ def test_what_is_excluded_is_in_no_hull_ranking_or_export(bench: Workbench, tmp_
     assert not kept["included_by"].isna().any()
 
 
-def no_export_has_it(bench: Workbench, tmp_path: Path, bad: str) -> None:
+def no_export_has_it(bench: Project, tmp_path: Path, bad: str) -> None:
     assert bench.export(tmp_path / "out.extxyz", method="m").written == 3
     assert bench.export(tmp_path / "n.extxyz", method="n").written == 1
     energies = [row.get("energy") for row in bench.asedb("m").select()]
@@ -107,7 +107,7 @@ def no_export_has_it(bench: Workbench, tmp_path: Path, bad: str) -> None:
         bench.export(tmp_path / "asked.extxyz", method="m", query=f"SELECT '{bad}' AS structure_id")
 
 
-def test_a_source_takes_along_what_it_alone_gave(bench: Workbench) -> None:
+def test_a_source_takes_along_what_it_alone_gave(bench: Project) -> None:
     add(bench, block("/other/good.cif", salt()), block("/other/ag.cif", bulk("Ag")))
     bench.exclude(sources=["/data/*"], why="a wrong batch")
     assert sorted(Path(path).name for path in bench.reduce("excluded")["path"].dropna()) == [
@@ -122,7 +122,7 @@ def test_a_source_takes_along_what_it_alone_gave(bench: Workbench) -> None:
     assert wrong(bench) == []
 
 
-def test_what_a_runner_made_of_something_that_counts_stays(bench: Workbench) -> None:
+def test_what_a_runner_made_of_something_that_counts_stays(bench: Project) -> None:
     [relaxed] = bench.sql("SELECT structure_id FROM produced")["structure_id"]
     other = salt(3.3)
     add(bench, block("/data/other.cif", other))
@@ -139,7 +139,7 @@ def test_what_a_runner_made_of_something_that_counts_stays(bench: Workbench) -> 
     assert wrong(bench) == []
 
 
-def test_twice_is_once_and_what_is_not_there_is_said(bench: Workbench) -> None:
+def test_twice_is_once_and_what_is_not_there_is_said(bench: Project) -> None:
     bad = ids(bench)["bad"]
     assert bench.exclude(bad, why="one").changed == {"structure": 1}
     again = bench.exclude(bad[:6], bad, why="two")
@@ -162,14 +162,14 @@ def test_twice_is_once_and_what_is_not_there_is_said(bench: Workbench) -> None:
     assert "/data/bad.cif" in told.others[0]
 
 
-def test_a_look_changes_nothing(bench: Workbench) -> None:
+def test_a_look_changes_nothing(bench: Project) -> None:
     done = bench.exclude(where="true", why="x", dry_run=True)
     assert (done.changed, done.energies) == ({"structure": 5}, 6)
     assert not len(bench.sql("FROM exclusion"))
     assert not len(bench.sql("FROM run WHERE command = 'exclude'"))
 
 
-def test_a_molecule_of_an_excluded_file_and_a_result_that_came_with_it(bench: Workbench) -> None:
+def test_a_molecule_of_an_excluded_file_and_a_result_that_came_with_it(bench: Project) -> None:
     row = block("/data/water.xyz", molecule("H2O", vacuum=3))
     other = block("/other/water.xyz", molecule("H2O", vacuum=3))
     add(bench, row, other)
@@ -212,7 +212,7 @@ def test_screens_skip_what_is_excluded_and_say_so(tmp_path: Path) -> None:
     assert "wrong" not in verified.output, verified.output
 
 
-def test_show_says_what_is_excluded(bench: Workbench) -> None:
+def test_show_says_what_is_excluded(bench: Project) -> None:
     [its_result] = bench.sql("SELECT result_id::VARCHAR AS i FROM result WHERE energy = -6.1")["i"]
     bench.exclude(ids(bench)["bad"], its_result, why="by hand")
     for name in ("bad", "good"):
@@ -220,7 +220,7 @@ def test_show_says_what_is_excluded(bench: Workbench) -> None:
         assert said.count("excluded: by hand") == 1, said
 
 
-def test_the_command_says_what_is_missing(tmp_path: Path, bench: Workbench) -> None:
+def test_the_command_says_what_is_missing(tmp_path: Path, bench: Project) -> None:
     for arguments in (["exclude", "--why", "x"], ["exclude", "ab12"], ["include"], ["include", "--results", "ab12"]):
         done = CliRunner().invoke(main, [*arguments, "--db", str(bench.path)])
         assert done.exit_code == 2, done.output

@@ -22,7 +22,7 @@ import mlmat
 from mlmat.cli import main
 from mlmat.errors import MlmatError, StoreError, StoreLocked, UsageError
 from mlmat.store.tables import consistency
-from mlmat.workbench import Workbench
+from mlmat.project import Project
 
 CSV = "id,formula,energy\na,NaCl,-6.0\nb,Na,-1.0\nc,Cl,-1.5\n"
 #: Tables that hold nothing of what was forgotten.
@@ -31,11 +31,11 @@ EMPTY = ("source", "structure", "result", "method", "produced", "same_crystal", 
 
 
 @pytest.fixture
-def bench(empty_store_file: Path, tmp_path: Path) -> Workbench:
+def bench(empty_store_file: Path, tmp_path: Path) -> Project:
     return mlmat.open(shutil.copy(empty_store_file, tmp_path / "store.duckdb"))
 
 
-def ingest(bench: Workbench, folder: Path, **crystals: Atoms) -> Path:
+def ingest(bench: Project, folder: Path, **crystals: Atoms) -> Path:
     folder.mkdir(exist_ok=True)
     for name, atoms in crystals.items():
         atoms.write(folder / f"{name}.cif")
@@ -43,22 +43,22 @@ def ingest(bench: Workbench, folder: Path, **crystals: Atoms) -> Path:
     return folder
 
 
-def counts(bench: Workbench, *tables: str) -> dict[str, int]:
+def counts(bench: Project, *tables: str) -> dict[str, int]:
     return {name: len(bench.sql(f"SELECT 1 AS x FROM {name}")) for name in tables or EMPTY}
 
 
-def wrong(bench: Workbench) -> list[str]:
+def wrong(bench: Project) -> list[str]:
     """What does not hold between the tables; rows made by hand may have no run."""
     with bench._reading() as con:
         found = {name: consistency.broken(con, query)[0] for name, query in consistency.checks(con).items()}
     return [name for name, count in found.items() if count and "of no run" not in name]
 
 
-def screen(bench: Workbench) -> Any:
+def screen(bench: Project) -> Any:
     return bench.screen("mlmat.example_runner", config="threads")
 
 
-def test_a_folder_goes_with_its_structures_and_results_and_comes_again_as_new(bench: Workbench, tmp_path: Path) -> None:
+def test_a_folder_goes_with_its_structures_and_results_and_comes_again_as_new(bench: Project, tmp_path: Path) -> None:
     good = ingest(bench, tmp_path / "good", Al=bulk("Al"), Cu=bulk("Cu"))
     bad = ingest(bench, tmp_path / "bad", Cu=bulk("Cu"), Ag=bulk("Ag"), Al=bulk("Al") * (2, 1, 1))
     screen(bench)
@@ -88,7 +88,7 @@ def test_a_folder_goes_with_its_structures_and_results_and_comes_again_as_new(be
     del good
 
 
-def test_the_oldest_duplicate_takes_the_place_of_what_was_stored(bench: Workbench, tmp_path: Path) -> None:
+def test_the_oldest_duplicate_takes_the_place_of_what_was_stored(bench: Project, tmp_path: Path) -> None:
     first = ingest(bench, tmp_path / "one", Cu=bulk("Cu"))
     second = ingest(bench, tmp_path / "two", Cu=bulk("Cu"))
     ingest(bench, tmp_path / "three", Cu=bulk("Cu"))
@@ -102,7 +102,7 @@ def test_the_oldest_duplicate_takes_the_place_of_what_was_stored(bench: Workbenc
     assert bench.ingest(first).outcomes == {"duplicate": 1}
 
 
-def test_a_member_of_an_archive_comes_back_when_the_archive_is_read_again(bench: Workbench, tmp_path: Path) -> None:
+def test_a_member_of_an_archive_comes_back_when_the_archive_is_read_again(bench: Project, tmp_path: Path) -> None:
     folder = tmp_path / "in"
     folder.mkdir()
     for metal in ("Al", "Cu", "Ag"):
@@ -118,7 +118,7 @@ def test_a_member_of_an_archive_comes_back_when_the_archive_is_read_again(bench:
     assert wrong(bench) == []
 
 
-def test_an_unreadable_file_leaves_nothing(bench: Workbench, tmp_path: Path) -> None:
+def test_an_unreadable_file_leaves_nothing(bench: Project, tmp_path: Path) -> None:
     (tmp_path / "my_runner.cif").write_text("import ase\n")
     bench.ingest(tmp_path / "my_runner.cif")
     assert bench.status()["outcomes"][0]["outcome"] == "unreadable"
@@ -126,7 +126,7 @@ def test_an_unreadable_file_leaves_nothing(bench: Workbench, tmp_path: Path) -> 
     assert bench.status()["outcomes"] == []
 
 
-def test_a_run_takes_what_it_brought(bench: Workbench, tmp_path: Path) -> None:
+def test_a_run_takes_what_it_brought(bench: Project, tmp_path: Path) -> None:
     ingest(bench, tmp_path / "one", Cu=bulk("Cu"))
     ingest(bench, tmp_path / "two", Al=bulk("Al"))
     runs = bench.sql("SELECT run_id::VARCHAR AS run_id FROM run ORDER BY run_id")["run_id"]
@@ -144,7 +144,7 @@ def test_a_run_takes_what_it_brought(bench: Workbench, tmp_path: Path) -> None:
     assert [check.what for check in bench.verify(sample=0).itertuples() if check.level == "wrong"] == []
 
 
-def test_relaxed_structures_go_with_what_made_them_and_stay_with_what_else_gives_them(bench: Workbench) -> None:
+def test_relaxed_structures_go_with_what_made_them_and_stay_with_what_else_gives_them(bench: Project) -> None:
     rows = {name: block(f"/data/{name}.cif", salt(a)) for name, a in (("one", 5.6), ("two", 5.7), ("own", 5.5))}
     add(bench, *rows.values())
     for name in "mno":
@@ -168,7 +168,7 @@ def test_relaxed_structures_go_with_what_made_them_and_stay_with_what_else_gives
     assert wrong(bench) == []
 
 
-def test_a_structure_that_a_file_gives_stays_when_the_run_that_also_made_it_goes(bench: Workbench) -> None:
+def test_a_structure_that_a_file_gives_stays_when_the_run_that_also_made_it_goes(bench: Project) -> None:
     one, own = block("/data/one.cif", salt(5.6)), block("/data/own.cif", salt(5.5))
     add(bench, one, own)
     run = method(bench, "m")
@@ -180,7 +180,7 @@ def test_a_structure_that_a_file_gives_stays_when_the_run_that_also_made_it_goes
     assert next(iter(bench.structures(where="path = '/data/own.cif'"))) == before
 
 
-def test_a_method_goes_with_what_is_made_of_it(bench: Workbench) -> None:
+def test_a_method_goes_with_what_is_made_of_it(bench: Project) -> None:
     row = block("/data/one.cif", salt())
     add(bench, row)
     for name in ("raw", "other"):
@@ -206,7 +206,7 @@ def test_a_method_goes_with_what_is_made_of_it(bench: Workbench) -> None:
     assert not len(bench.sql("FROM duckdb_tables() WHERE table_name = 'result_toy'"))
 
 
-def test_an_import_goes_but_for_what_another_file_says_too(bench: Workbench, tmp_path: Path) -> None:
+def test_an_import_goes_but_for_what_another_file_says_too(bench: Project, tmp_path: Path) -> None:
     for name, text in (
         ("one", CSV),
         ("two", CSV.replace("c,Cl,-1.5\n", "d,NaCl2,-7.0\n")),
@@ -227,7 +227,7 @@ def test_an_import_goes_but_for_what_another_file_says_too(bench: Workbench, tmp
         bench.forget(source=tmp_path / "two.csv")
 
 
-def test_a_later_import_that_only_met_the_rows_takes_nothing_along(bench: Workbench, tmp_path: Path) -> None:
+def test_a_later_import_that_only_met_the_rows_takes_nothing_along(bench: Project, tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text(CSV)
     for _ in range(2):
         bench.import_results(tmp_path / "one.csv", "DFT")
@@ -240,7 +240,7 @@ def test_a_later_import_that_only_met_the_rows_takes_nothing_along(bench: Workbe
     assert counts(bench) == dict.fromkeys(EMPTY, 0)
 
 
-def test_one_result_goes_and_is_pending_again(bench: Workbench) -> None:
+def test_one_result_goes_and_is_pending_again(bench: Project) -> None:
     row = block("/data/one.cif", salt())
     add(bench, row)
     method(bench, "m")
@@ -254,7 +254,7 @@ def test_one_result_goes_and_is_pending_again(bench: Workbench) -> None:
     assert wrong(bench) == []
 
 
-def test_rows_of_the_ase_face_go_with_their_notes(bench: Workbench, tmp_path: Path) -> None:
+def test_rows_of_the_ase_face_go_with_their_notes(bench: Project, tmp_path: Path) -> None:
     folder = ingest(bench, tmp_path / "in", Cu=bulk("Cu"))
     db = bench.asedb()
     [row] = db.select()
@@ -266,7 +266,7 @@ def test_rows_of_the_ase_face_go_with_their_notes(bench: Workbench, tmp_path: Pa
     assert counts(bench, "ase_row", "structure", "source") == {"ase_row": 0, "structure": 0, "source": 0}
 
 
-def test_who_is_at_work_is_not_disturbed(bench: Workbench, tmp_path: Path) -> None:
+def test_who_is_at_work_is_not_disturbed(bench: Project, tmp_path: Path) -> None:
     folder = ingest(bench, tmp_path / "in", Cu=bulk("Cu"))
     screen(bench)
     [(method_id,)] = bench.sql("SELECT method_id FROM method").itertuples(index=False)
@@ -279,7 +279,7 @@ def test_who_is_at_work_is_not_disturbed(bench: Workbench, tmp_path: Path) -> No
     assert not list(tmp_path.glob("*.forget-*"))
 
 
-def test_results_in_the_journal_of_a_dead_driver_do_not_come_back(bench: Workbench) -> None:
+def test_results_in_the_journal_of_a_dead_driver_do_not_come_back(bench: Project) -> None:
     row = block("/data/one.cif", salt())
     add(bench, row)
     run = method(bench, "m")
@@ -293,7 +293,7 @@ def test_results_in_the_journal_of_a_dead_driver_do_not_come_back(bench: Workben
     assert wrong(bench) == []
 
 
-def test_copies_do_not_collide_and_a_store_can_be_put_back(bench: Workbench, tmp_path: Path) -> None:
+def test_copies_do_not_collide_and_a_store_can_be_put_back(bench: Project, tmp_path: Path) -> None:
     for metal in ("Cu", "Ag"):
         ingest(bench, tmp_path / metal, one=bulk(metal))
     (tmp_path / "store.duckdb.forget-1").touch()
@@ -304,7 +304,7 @@ def test_copies_do_not_collide_and_a_store_can_be_put_back(bench: Workbench, tmp
     assert counts(mlmat.open(bench.path))["structure"] == 2
 
 
-def test_without_room_for_the_copy_nothing_happens(bench: Workbench, tmp_path: Path, monkeypatch: Any) -> None:
+def test_without_room_for_the_copy_nothing_happens(bench: Project, tmp_path: Path, monkeypatch: Any) -> None:
     ingest(bench, tmp_path / "in", Cu=bulk("Cu"))
     folder = tmp_path / "in"
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9, 0))
@@ -317,7 +317,7 @@ def test_without_room_for_the_copy_nothing_happens(bench: Workbench, tmp_path: P
 KILLED = """
 import os, signal, sys
 import mlmat
-from mlmat.store import _structures
+from mlmat.store.tables import structures as _structures
 first = _structures.take_out
 def killed(con, going):
     first(con, going)
@@ -327,7 +327,7 @@ mlmat.open(sys.argv[1]).forget(source=sys.argv[2])
 """
 
 
-def test_a_kill_in_the_middle_loses_nothing(bench: Workbench, tmp_path: Path) -> None:
+def test_a_kill_in_the_middle_loses_nothing(bench: Project, tmp_path: Path) -> None:
     folder = ingest(bench, tmp_path / "in", Cu=bulk("Cu"), Ag=bulk("Ag"))
     before = counts(bench)
     assert subprocess.run([sys.executable, "-c", KILLED, bench.path, folder], check=False).returncode == -signal.SIGKILL
@@ -336,7 +336,7 @@ def test_a_kill_in_the_middle_loses_nothing(bench: Workbench, tmp_path: Path) ->
     assert counts(bench)["structure"] == 0
 
 
-def test_what_is_not_there_is_one_line(bench: Workbench) -> None:
+def test_what_is_not_there_is_one_line(bench: Project) -> None:
     for wish in (
         {"source": "nowhere"},
         {"run": "018f0000"},
@@ -351,7 +351,7 @@ def test_what_is_not_there_is_one_line(bench: Workbench) -> None:
         assert "\n" not in str(error.value)
 
 
-def test_the_command_shows_asks_and_says_how_to_get_it_back(bench: Workbench, tmp_path: Path) -> None:
+def test_the_command_shows_asks_and_says_how_to_get_it_back(bench: Project, tmp_path: Path) -> None:
     folder = ingest(bench, tmp_path / "in", Cu=bulk("Cu"))
 
     def forget(*arguments: object) -> Any:
@@ -373,7 +373,7 @@ def test_the_command_shows_asks_and_says_how_to_get_it_back(bench: Workbench, tm
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_any_sequence_leaves_a_store_that_is_true(bench: Workbench, tmp_path: Path, seed: int) -> None:
+def test_any_sequence_leaves_a_store_that_is_true(bench: Project, tmp_path: Path, seed: int) -> None:
     """Blocks, results, relaxed structures, imports and exclusions come and go in any order."""
     choose = random.Random(seed)
     for name in "mn":
@@ -404,11 +404,11 @@ def test_any_sequence_leaves_a_store_that_is_true(bench: Workbench, tmp_path: Pa
     assert counts(bench) == dict.fromkeys(EMPTY, 0)
 
 
-def _one(bench: Workbench, choose: random.Random, column: str, table: str) -> str:
+def _one(bench: Project, choose: random.Random, column: str, table: str) -> str:
     return str(choose.choice(sorted(bench.sql(f"SELECT {column} AS name FROM {table}")["name"])))
 
 
-def _compute(bench: Workbench, choose: random.Random) -> None:
+def _compute(bench: Project, choose: random.Random) -> None:
     """One more result of a structure, which may become another one that may be there already."""
     name = choose.choice("mn")
     if name not in set(bench.sql("SELECT method_id FROM method")["method_id"]):
@@ -417,7 +417,7 @@ def _compute(bench: Workbench, choose: random.Random) -> None:
     record(bench, one, values=[{"half": 1.0}], produced=[(one, salt(5 + choose.randrange(8) / 10))])
 
 
-def _import(bench: Workbench, choose: random.Random, folder: Path) -> None:
+def _import(bench: Project, choose: random.Random, folder: Path) -> None:
     lines = [f"{key},NaCl,{-choose.randrange(3)}.0" for key in choose.sample("abcd", 2)]
     path = folder / f"{choose.randrange(2)}.csv"
     path.write_text("\n".join(["id,formula,energy", *lines, ""]))

@@ -13,9 +13,9 @@ from ase.build import bulk
 from ase.io import write
 
 import mlmat
-from mlmat.methods.method import Plan
+from mlmat.methods.method import ResolvedMethod
 from mlmat.store import Store
-from mlmat.workbench import Workbench
+from mlmat.project import Project
 
 OLD = Path(__file__).parents[1] / "old_stores"
 sys.path.insert(0, str(OLD))
@@ -61,7 +61,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def old(name: str, tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+def old(name: str, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The store, opened by this version."""
     path = tmp_path_factory.mktemp(name) / f"{name}.duckdb"
     path.write_bytes(gzip.decompress((OLD / f"{name}.duckdb.gz").read_bytes()))
@@ -90,7 +90,7 @@ def _take_out(found: dict[str, dict[str, Any]], method: str, structures: set[str
             del found[table][key]
 
 
-def test_ids_and_numbers_are_those_of_the_version_that_wrote_it(name: str, old: Workbench) -> None:
+def test_ids_and_numbers_are_those_of_the_version_that_wrote_it(name: str, old: Project) -> None:
     now = contents(old)
     for table, values in expected(name).items():
         assert sorted(now[table]) == sorted(values), table
@@ -106,7 +106,7 @@ def _near(value: Any, before: Any) -> bool:
     return bool(value == before)
 
 
-def test_its_methods_are_those_of_today(old: Workbench) -> None:
+def test_its_methods_are_those_of_today(old: Project) -> None:
     """With the stored settings the runners of this version make the same ids: what is computed stays so."""
     methods = old.sql(
         "SELECT method_id, runner, settings, model_name FROM method WHERE runner IN ('mace','chgnet','pair')"
@@ -116,13 +116,13 @@ def test_its_methods_are_those_of_today(old: Workbench) -> None:
         if row["runner"] == "chgnet":
             pytest.importorskip("chgnet")
         given = {key: value for key, value in dict(row["settings"]).items() if value != "null"}
-        plan = Plan(runner, given, Store.table_name)
+        plan = ResolvedMethod(runner, given, Store.table_name)
         assert plan.method["method_id"] == row["method_id"]
 
 
-def test_nothing_is_pending_that_was_computed(name: str, old: Workbench) -> None:
+def test_nothing_is_pending_that_was_computed(name: str, old: Project) -> None:
     """A screen of the default method finds what the table above says, and no more."""
-    plan = Plan("mace", {}, Store.table_name)
+    plan = ResolvedMethod("mace", {}, Store.table_name)
     pending = old.pending(plan.method["method_id"])["structure_id"].to_pylist()
     before = json.loads((OLD / f"{name}.json").read_text())["pending"]
     assert sorted(pending) == sorted(before[MACE] + NEWLY_PENDING.get(name, {}).get(MACE, []))
@@ -130,7 +130,7 @@ def test_nothing_is_pending_that_was_computed(name: str, old: Workbench) -> None
         assert old.screen("mace", config="threads").done == 0
 
 
-def test_its_tables_agree_and_it_takes_more(old: Workbench, tmp_path: Path) -> None:
+def test_its_tables_agree_and_it_takes_more(old: Project, tmp_path: Path) -> None:
     assert [check for check in old.violations() if check[1]] == []
     write(tmp_path / "new.vasp", bulk("Al", "bcc", a=3.2))
     assert old.ingest(tmp_path / "new.vasp").outcomes == {"stored": 1}

@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 
 import mlmat
 from mlmat.materials.alignment import displacement
-from mlmat.workbench import Workbench
+from mlmat.project import Project
 
 RUNNER = """
 from ase.calculators.emt import EMT
@@ -38,7 +38,7 @@ class Runner(WrappedAtomsRunner):
 
 
 @pytest.fixture(scope="module")
-def relaxed(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+def relaxed(tmp_path_factory: pytest.TempPathFactory) -> Project:
     folder = tmp_path_factory.mktemp("relaxed")
     rattled = bulk("Cu", cubic=True)
     rattled.rattle(0.2, seed=1)
@@ -53,12 +53,12 @@ def relaxed(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     return store
 
 
-def rows_by_file(store: Workbench) -> dict[str, dict[str, Any]]:
+def rows_by_file(store: Project) -> dict[str, dict[str, Any]]:
     found = store.sql("FROM relaxations WHERE path IS NOT NULL").to_dict("records")
     return {Path(row["path"]).stem: row for row in found}
 
 
-def test_what_left_its_structure_says_why(relaxed: Workbench) -> None:
+def test_what_left_its_structure_says_why(relaxed: Project) -> None:
     found = rows_by_file(relaxed)
     wide, rattled = found["wide"], found["rattled"]
     volumes = [relaxed.atoms(wide[name]).get_volume() for name in ("structure_id", "relaxed_id")]
@@ -83,7 +83,7 @@ def moved_by(before: Atoms, after: Atoms) -> float:
     return float(np.sqrt(np.var(vectors, axis=0).sum()))
 
 
-def test_what_is_at_rest_already_says_that_it_is_unchanged(relaxed: Workbench) -> None:
+def test_what_is_at_rest_already_says_that_it_is_unchanged(relaxed: Project) -> None:
     again = relaxed.sql("FROM relaxations WHERE path IS NULL").to_dict("records")
     assert len(again) == 2
     for row in again:

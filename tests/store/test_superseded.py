@@ -13,7 +13,7 @@ import mlmat
 from mlmat import arrow_frames
 from mlmat.cli._text import show_lines
 from mlmat.store.schema.superseded import WHY
-from mlmat.workbench import Workbench
+from mlmat.project import Project
 
 SLABS = Path(__file__).parents[1] / "old_stores" / "slabs.duckdb.gz"
 MARKED = "SELECT result_id::VARCHAR AS r FROM result WHERE superseded IS NOT NULL ORDER BY ALL"
@@ -33,15 +33,15 @@ def by_hand(path: Path, *statements: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def old(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
+def old(tmp_path_factory: pytest.TempPathFactory) -> Project:
     return mlmat.open(unpacked(tmp_path_factory.mktemp("slabs")))
 
 
-def marked(store: Workbench) -> list[str]:
+def marked(store: Project) -> list[str]:
     return [str(one) for one in store.sql(MARKED)["r"]]
 
 
-def test_results_of_partly_periodic_structures_alone_are_marked(old: Workbench) -> None:
+def test_results_of_partly_periodic_structures_alone_are_marked(old: Project) -> None:
     """Of 28 results 15: the right ones among them, too, and what failed as a singular matrix or took too long."""
     query = f"""
         SELECT {PARTLY} AS partly, status, count(*) AS n, count(superseded) AS marked
@@ -55,7 +55,7 @@ def test_results_of_partly_periodic_structures_alone_are_marked(old: Workbench) 
     assert old.sql("SELECT DISTINCT superseded AS s FROM result WHERE superseded IS NOT NULL")["s"].tolist() == [WHY]
 
 
-def test_what_a_driver_of_the_older_version_left_is_marked_when_it_comes(old: Workbench, tmp_path: Path) -> None:
+def test_what_a_driver_of_the_older_version_left_is_marked_when_it_comes(old: Project, tmp_path: Path) -> None:
     path = unpacked(tmp_path)
     with duckdb.connect(str(path)) as con:
         ids = "result_id::VARCHAR AS result_id, run_id::VARCHAR AS run_id, source_id::VARCHAR AS source_id"
@@ -105,7 +105,7 @@ def test_a_runner_derived_from_ours_is_known_by_its_columns(tmp_path: Path) -> N
     assert dict(store.sql(query).to_numpy().tolist()) == {"mine": 13}
 
 
-def test_every_face_of_the_store_leaves_them_out_and_show_says_why(old: Workbench) -> None:
+def test_every_face_of_the_store_leaves_them_out_and_show_says_why(old: Project) -> None:
     wire = str(old.sql("SELECT structure_id AS s FROM source WHERE path LIKE '%/wire_y.extxyz'")["s"][0])
     said = "\n".join(show_lines(old.show(wire)))
     assert "(superseded) by mace" in said

@@ -18,7 +18,7 @@ from mlmat.parsl_config import is_ours, make_config
 from mlmat.screen._recorder import LOGS, prune
 from mlmat.store import Store
 from mlmat.store.access import runs as run_files
-from mlmat.store.access.hosts import Hosts
+from mlmat.store.access.hosts import LeaseManager
 
 
 def record(**more: object) -> dict[str, object]:
@@ -56,7 +56,7 @@ def test_of_another_host_a_fresh_word_counts(store: Store) -> None:
 
 def test_of_another_host_its_claim_counts(store: Store) -> None:
     put(store, host="elsewhere", updated=time.time() - 2 * run_files.FRESH)
-    hosts = Hosts(store.folder / "hosts")
+    hosts = LeaseManager(store.folder / "hosts")
     hosts.folder.mkdir(parents=True)
     assert not run_files.states(store.folder, hosts)[0]["alive"]
     about = {"host": "elsewhere", "boot": "", "pid": 1, "who": "process 1 on here"}

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import StoreError, StoreLocked
 from mlmat.store.access import messages
-from mlmat.store.access.entrance import Entrance
+from mlmat.store.access.entrance import StoreLease
 from mlmat.store.access.locks import locked_by, process, try_lock
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Database:
         #: Seconds that a reader waits for a writer.
         self.patience = 30.0
         self._opened, self._told = False, ""
-        self.entrance = Entrance(self.path)
+        self.entrance = StoreLease(self.path)
         # DuckDB's lock is per process and a second connection of another kind is refused: threads take turns.
         self._threads = _process_locks.setdefault(os.path.realpath(self.path), threading.RLock())
 

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from mlmat.store.access.hosts import Hosts
+    from mlmat.store.access.hosts import LeaseManager
 
 
-def driver(folder: Path, method_id: str, who: str, hosts: Hosts | None = None) -> AbstractContextManager[None]:
+def driver(folder: Path, method_id: str, who: str, hosts: LeaseManager | None = None) -> AbstractContextManager[None]:
     """Be the one driver of a method. Raises StoreLocked, naming who is at work."""
     return _alone(folder / f"method-{method_id}.lock", who, "this method is being computed already by", hosts)
 
 
-def archive_reader(folder: Path, who: str, hosts: Hosts | None = None) -> AbstractContextManager[None]:
+def archive_reader(folder: Path, who: str, hosts: LeaseManager | None = None) -> AbstractContextManager[None]:
     """Be the one who reads containers into this store. Raises StoreLocked, naming who does so already.
 
     The ledger holds how far one reading of a container has come, not two.
@@ -41,7 +41,7 @@ def archive_reader(folder: Path, who: str, hosts: Hosts | None = None) -> Abstra
 
 
 @contextmanager
-def _alone(lock: Path, who: str, what: str, hosts: Hosts | None) -> Iterator[None]:
+def _alone(lock: Path, who: str, what: str, hosts: LeaseManager | None) -> Iterator[None]:
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
         fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
@@ -60,7 +60,7 @@ def _alone(lock: Path, who: str, what: str, hosts: Hosts | None) -> Iterator[Non
 
 
 @contextmanager
-def _claimed(hosts: Hosts, lock: Path, who: str, what: str) -> Iterator[None]:
+def _claimed(hosts: LeaseManager, lock: Path, who: str, what: str) -> Iterator[None]:
     """Have the name of a lock for this host, too. Raises StoreLocked."""
 
     def lost() -> None:
@@ -80,7 +80,7 @@ def _claimed(hosts: Hosts, lock: Path, who: str, what: str) -> Iterator[None]:
         claim.release()
 
 
-def at_work(folder: Path, hosts: Hosts | None = None) -> list[str]:
+def at_work(folder: Path, hosts: LeaseManager | None = None) -> list[str]:
     """One line for each living driver."""
     others = {one.who: one.seen for one in hosts.living("method-")} if hosts else {}
     found = [f"{who} {seen}" for who, seen in others.items()]

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 _NAME = "store"
 
 
-class Entrance:
+class StoreLease:
     """The claims that this process has on a store, one for each connection; threads take turns at a connection."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._claims: list[hosts.Claim | None] = []
+        self._claims: list[hosts.Lease | None] = []
         self._other: hosts.Holder | None = None
 
     @cached_property
-    def hosts(self) -> hosts.Hosts | None:
+    def hosts(self) -> hosts.LeaseManager | None:
         """The claims of all hosts; None on a local disk."""
         return hosts.hosts_of(self._path)
 
@@ -35,7 +35,7 @@ class Entrance:
         return hosts.POLL if self.hosts else local
 
     def enter(self, read_only: bool) -> bool:
-        """Claim the store for this host; False when another one has it. Who can only read does so without a claim."""
+        """Lease the store for this host; False when another one has it. Who can only read does so without a claim."""
         found = None
         if self.hosts is not None:
             try:

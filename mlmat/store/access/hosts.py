@@ -60,10 +60,10 @@ class Holder(NamedTuple):
         return f"(last seen {self.age:.0f} s ago{dead})"
 
 
-class Claim:
+class Lease:
     """A name that this host has, kept by a thread that touches its file."""
 
-    def __init__(self, hosts: Hosts, name: str, number: int, fd: int, lost: Callable[[], None] | None) -> None:
+    def __init__(self, hosts: LeaseManager, name: str, number: int, fd: int, lost: Callable[[], None] | None) -> None:
         self._hosts, self._name, self._number, self._fd = hosts, name, number, fd
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._renew, args=(lost,), name=f"claim {name}", daemon=True)
@@ -95,7 +95,7 @@ class Claim:
         os.close(self._fd)
 
 
-class Hosts:
+class LeaseManager:
     """The claims on a store and what belongs to it."""
 
     def __init__(self, folder: Path) -> None:
@@ -103,8 +103,8 @@ class Hosts:
         #: Name of a claim -> its number and last touch, since when and until when it was seen so.
         self._watched: dict[str, tuple[tuple[int, int], float, float]] = {}
 
-    def take(self, name: str, who: str = "", lost: Callable[[], None] | None = None) -> Claim | Holder:
-        """Claim a name for this host, or join its claim; the holder when another host has it.
+    def take(self, name: str, who: str = "", lost: Callable[[], None] | None = None) -> Lease | Holder:
+        """Lease a name for this host, or join its claim; the holder when another host has it.
 
         lost is called, in a thread, when another host has taken it over. Raises OSError where nothing can be written.
         """
@@ -149,7 +149,7 @@ class Hosts:
             if number.isdecimal():
                 yield name, int(number)
 
-    def _step(self, name: str, who: str, lost: Callable[[], None] | None) -> Claim | Holder | None:
+    def _step(self, name: str, who: str, lost: Callable[[], None] | None) -> Lease | Holder | None:
         """Try once; None when it is to be tried again."""
         number = self.newest(name)
         if not number:
@@ -168,14 +168,14 @@ class Hosts:
             if try_lock(fd, fcntl.LOCK_EX):  # its processes are dead
                 return self._make(name, number + 1, who, lost)
             joined = try_lock(fd, fcntl.LOCK_SH) and _read(fd) is not None and self.newest(name) == number
-            return Claim(self, name, number, fd, lost) if joined else None
+            return Lease(self, name, number, fd, lost) if joined else None
         finally:
             if not joined:
                 os.close(fd)
 
     def _from_other(
         self, name: str, holder: Holder, fd: int, who: str, lost: Callable[[], None] | None
-    ) -> Claim | Holder | None:
+    ) -> Lease | Holder | None:
         still = self._unchanged(name, (holder.number, os.fstat(fd).st_mtime_ns))
         if holder.age > STALE and still > WATCH:
             return self._make(name, holder.number + 1, who, lost)
@@ -193,7 +193,7 @@ class Hosts:
         self._watched[name] = now_is, since, now
         return now - since
 
-    def _make(self, name: str, number: int, who: str, lost: Callable[[], None] | None) -> Claim | None:
+    def _make(self, name: str, number: int, who: str, lost: Callable[[], None] | None) -> Lease | None:
         """Make the next claim; None when another process was quicker."""
         path = self.path(name, number)
         try:
@@ -206,7 +206,7 @@ class Hosts:
             os.pwrite(fd, json.dumps({**_own(), "pid": os.getpid(), "who": who}).encode(), 0)
             os.fsync(fd)
             if locked and self.newest(name) == number:
-                claim = Claim(self, name, number, fd, lost)
+                claim = Lease(self, name, number, fd, lost)
                 made = True
                 with suppress(OSError):
                     self._remove_before(name, number)
@@ -240,10 +240,10 @@ class Hosts:
         return time.time()
 
 
-def hosts_of(path: Path) -> Hosts | None:
+def hosts_of(path: Path) -> LeaseManager | None:
     """The claims on a store; None on a local disk, where locks hold."""
     real = Path(os.path.realpath(path))
-    return Hosts(real.with_name(f"{real.name}.d") / "hosts") if network(real) else None
+    return LeaseManager(real.with_name(f"{real.name}.d") / "hosts") if network(real) else None
 
 
 def _read(fd: int) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from mlmat.store.access.hosts import Claim, Hosts
+    from mlmat.store.access.hosts import Lease, LeaseManager
 
 _HEAD = struct.Struct("<4sII")
 _MAGIC = b"MLJ1"
@@ -36,7 +36,7 @@ class Journal:
     Raises BlockingIOError when another living process owns it, StoreError when it cannot be made.
     """
 
-    def __init__(self, folder: Path, name: str, hosts: Hosts | None = None) -> None:
+    def __init__(self, folder: Path, name: str, hosts: LeaseManager | None = None) -> None:
         self.path = folder / f"{name}.journal"
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -105,7 +105,7 @@ def name_of(name: str, store: str | None) -> str:
     return f"{name}.{store}" if store else name
 
 
-def adopt(folder: Path, store: str | None, hosts: Hosts | None = None) -> list[Journal]:
+def adopt(folder: Path, store: str | None, hosts: LeaseManager | None = None) -> list[Journal]:
     """Take over the journals of a store whose owner is dead; those of living owners are left alone."""
     found = []
     for path in sorted(_files(folder, store)):
@@ -201,7 +201,7 @@ def _frame_at(data: bytes | mmap.mmap, at: int) -> bytes | None:
     return frame if len(frame) == size and zlib.crc32(frame) == checksum else None
 
 
-def _own(path: Path, hosts: Hosts | None) -> tuple[int, Claim | None]:
+def _own(path: Path, hosts: LeaseManager | None) -> tuple[int, Lease | None]:
     """Open and lock; again when the file was removed by whoever held it before."""
     while True:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -219,8 +219,8 @@ def _own(path: Path, hosts: Hosts | None) -> tuple[int, Claim | None]:
             claim.release(forget=True)
 
 
-def _claimed(path: Path, hosts: Hosts | None) -> Claim | None:
-    """Claim a journal for this host, where there are others. Raises BlockingIOError when one of them owns it."""
+def _claimed(path: Path, hosts: LeaseManager | None) -> Lease | None:
+    """Lease a journal for this host, where there are others. Raises BlockingIOError when one of them owns it."""
     claim = hosts.take(path.name) if hosts else None
     if isinstance(claim, Holder):
         raise BlockingIOError(f"{path}: {claim} owns it")

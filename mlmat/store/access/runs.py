@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from mlmat.store.access.hosts import Hosts
+    from mlmat.store.access.hosts import LeaseManager
 
 #: Runs that are remembered.
 KEEP = 100
@@ -53,13 +53,13 @@ def forget(folder: Path) -> None:
                 path.unlink()
 
 
-def states(folder: Path, hosts: Hosts | None) -> list[Record]:
+def states(folder: Path, hosts: LeaseManager | None) -> list[Record]:
     """The records, newest first, each with `alive`: whether its driver is at work, here or on another host."""
     found = (_state(folder, path, hosts) for path in sorted((folder / "runs").glob("*.json"), reverse=True))
     return [record for record in found if record is not None]
 
 
-def _state(folder: Path, path: Path, hosts: Hosts | None) -> Record | None:
+def _state(folder: Path, path: Path, hosts: LeaseManager | None) -> Record | None:
     record = _read(path)
     if record is None:
         return None
@@ -70,7 +70,7 @@ def _state(folder: Path, path: Path, hosts: Hosts | None) -> Record | None:
     return {**record, "alive": record.get("outcome") is None}
 
 
-def _is_driven(folder: Path, record: Record, hosts: Hosts | None) -> bool:
+def _is_driven(folder: Path, record: Record, hosts: LeaseManager | None) -> bool:
     if record["host"] != provenance.host():
         claimed = {one.who for one in hosts.living("method-")} if hosts else set()
         if record["who"] in claimed or time.time() - record["updated"] < FRESH:
@@ -88,6 +88,6 @@ def _read(path: Path) -> Record | None:
     )
 
 
-def left_something(records: list[Record]) -> Iterator[Record]:
+def with_orphans(records: list[Record]) -> Iterator[Record]:
     """Of records those whose driver is gone and did not end all that it had started."""
     return (record for record in records if not record["alive"] and not record.get("clean"))

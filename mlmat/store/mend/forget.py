@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ForgetSelection:
     """What is to be forgotten, as the user named it."""
 
     sources: tuple[str, ...] = ()
@@ -121,7 +121,7 @@ _EXCLUSIONS = """
 """
 
 
-def plan(con: duckdb.DuckDBPyConnection, wish: Wish) -> Going:
+def plan(con: duckdb.DuckDBPyConnection, wish: ForgetSelection) -> Going:
     """Find all that goes. Raises StoreError, UsageError for what is not there."""
     for table, column in _TABLES.items():
         con.execute(f"CREATE OR REPLACE TEMP TABLE {table} ({column})")
@@ -162,7 +162,7 @@ def _add_all(con: duckdb.DuckDBPyConnection, queries: dict[str, str], values: li
         _add(con, table, query, values)
 
 
-def _named_ones(con: duckdb.DuckDBPyConnection, wish: Wish) -> None:
+def _named_ones(con: duckdb.DuckDBPyConnection, wish: ForgetSelection) -> None:
     for text in wish.sources:
         _add(con, "going_source", *_blocks(con, text))
     for text in wish.imports:

@@ -42,7 +42,7 @@ class Picture:
         return self.png
 
 
-class Workbench(Store):
+class Project(Store):
     """A store and what can be done with it. Long calls show their progress on standard error, or in the notebook."""
 
     def asedb(self, method: str | None = None) -> AseDatabase:
@@ -78,13 +78,13 @@ class Workbench(Store):
 
         Raises RunnerError, ModelError, UsageError when it cannot start; a structure that fails is a row.
         """
-        from mlmat.methods.method import Plan
+        from mlmat.methods.method import ResolvedMethod
         from mlmat.methods.replay import command
         from mlmat.progress import bar, say
         from mlmat.screen import screen
 
         given = {key: str(value) for key, value in (settings or {}).items()}
-        plan = Plan(runner, given, self.table_name)
+        plan = ResolvedMethod(runner, given, self.table_name)
         with bar("screen", "structure") as progress:
             about: dict[str, Any] = {"progress": progress, "say": say, "arguments": command(runner, given)}
             return screen(self, plan, **about | options)
@@ -142,10 +142,10 @@ class Workbench(Store):
         """
         from mlmat.provenance import new_run
         from mlmat.store import Forgotten
-        from mlmat.store.mend.forget import Wish
+        from mlmat.store.mend.forget import ForgetSelection
 
         named = (source, run, method, imported, result)
-        wish = Wish(*(() if one is None else (os.fspath(one),) for one in named))
+        wish = ForgetSelection(*(() if one is None else (os.fspath(one),) for one in named))
         if not wish:
             raise UsageError("say what is to be forgotten: source, run, method, imported or result")
         if dry_run:
@@ -188,9 +188,9 @@ class Workbench(Store):
 
         Raises UsageError for a target or a choice that makes no sense, and for one that exists, unless overwrite.
         """
-        from mlmat.export import Wish, export
+        from mlmat.export import ExportSelection, export
 
-        wish = Wish(method, where, order, reduction, query, limit, initial, include_flagged)
+        wish = ExportSelection(method, where, order, reduction, query, limit, initial, include_flagged)
         return export(self, os.fspath(target), wish, overwrite=overwrite)
 
     def report(

@@ -12,15 +12,15 @@ from hand_made import add, block, crystal, method, record, result, stored
 
 import mlmat
 from mlmat.errors import StoreError
-from mlmat.workbench import Workbench
+from mlmat.project import Project
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Workbench:
+def bench(tmp_path: Path) -> Project:
     return mlmat.open(tmp_path / "bench.duckdb", create=True)
 
 
-def test_the_commands_are_methods(bench: Workbench, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_are_methods(bench: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "metals"
     folder.mkdir()
     for metal in ("Al", "Cu"):
@@ -37,7 +37,7 @@ def test_the_commands_are_methods(bench: Workbench, tmp_path: Path, capsys: pyte
     assert "screen" in said.err
 
 
-def test_a_missing_formula_is_not_sodium_nitride(bench: Workbench) -> None:
+def test_a_missing_formula_is_not_sodium_nitride(bench: Project) -> None:
     stored(bench, bulk("NaN", "rocksalt", a=4.6))
     frame = bench.sql(
         "SELECT chemical_formula_reduced AS formula, declared_formula, nsites, NULL::INTEGER AS number, "
@@ -52,13 +52,13 @@ def test_a_missing_formula_is_not_sodium_nitride(bench: Workbench) -> None:
     assert str(frame["truth"].dtype) == "boolean"
 
 
-def test_text_that_says_nan_stays_text(bench: Workbench) -> None:
+def test_text_that_says_nan_stays_text(bench: Project) -> None:
     frame = bench.sql("SELECT * FROM (VALUES ('NaN'), (NULL)) AS t(formula)")
     assert frame["formula"][0] == "NaN"
     assert frame["formula"].isna().tolist() == [False, True]
 
 
-def test_arrow_and_polars_by_choice(bench: Workbench) -> None:
+def test_arrow_and_polars_by_choice(bench: Project) -> None:
     polars = pytest.importorskip("polars")
     stored(bench, crystal())
     query = "SELECT structure_id, nsites, lattice_vectors FROM structure"
@@ -68,7 +68,7 @@ def test_arrow_and_polars_by_choice(bench: Workbench) -> None:
     assert frame["nsites"].to_list() == bench.sql(query)["nsites"].tolist()
 
 
-def test_a_structure_for_pymatgen(bench: Workbench) -> None:
+def test_a_structure_for_pymatgen(bench: Project) -> None:
     atoms = crystal()
     atoms.set_initial_magnetic_moments(np.arange(len(atoms)) + 1.0)
     (key,) = stored(bench, atoms)
@@ -81,7 +81,7 @@ def test_a_structure_for_pymatgen(bench: Workbench) -> None:
         bench.structure("ffffffff")
 
 
-def test_a_notebook_shows_counts_and_pictures(bench: Workbench) -> None:
+def test_a_notebook_shows_counts_and_pictures(bench: Project) -> None:
     (key,) = stored(bench, crystal())
     add(bench, block("/<b>bad</b>.cif", None, "unreadable"))
     method(bench, "m", "emt")
@@ -93,7 +93,7 @@ def test_a_notebook_shows_counts_and_pictures(bench: Workbench) -> None:
     assert picture.startswith(b"\x89PNG")
 
 
-def test_results_from_elsewhere(bench: Workbench, tmp_path: Path) -> None:
+def test_results_from_elsewhere(bench: Project, tmp_path: Path) -> None:
     (tmp_path / "e.csv").write_text("id,formula,energy\n7,NaN,-9.6\n")
     assert bench.import_results(tmp_path / "e.csv", "PBE").taken == 1
     assert bench.reduce("imports")["external_id"].tolist() == ["7"]
