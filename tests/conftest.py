@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from mlmat.store import open_store
 from mlmat.project import Project
+from mlmat.store import open_store
 
 # A shared machine stalls now and then: no deadline for one example.
 settings.register_profile("mlmat", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -15,9 +15,9 @@ from hand_made import by_hand
 import mlmat
 from mlmat.errors import UsageError
 from mlmat.methods import replay
+from mlmat.project import Project
 from mlmat.verify import Check, verify
 from mlmat.verify._compare import distances
-from mlmat.project import Project
 
 CRYSTALS = Path(__file__).parent.parent / "examples" / "crystals"
 RUNNER = """

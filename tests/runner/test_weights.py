@@ -143,7 +143,7 @@ def test_an_error_page_is_refused_and_removed_everywhere(cache, site, tmp_path, 
     with pytest.raises(ModelError, match=r"small.*mlmat models add FILE") as caught:
         weights.resolve("small")
     assert "\n" not in str(caught.value)
-    assert files(tmp_path) == ["small.lock"]
+    assert [name for name in files(tmp_path) if "font" not in name] == ["small.lock"]  # matplotlib fills its cache
 
 
 def test_a_truncated_download_is_refused_and_removed(cache, site, tmp_path):

@@ -12,8 +12,8 @@ from hand_made import add, block, method, record, result, salt
 import mlmat
 from mlmat.cli import main
 from mlmat.errors import QueryError, StoreError
-from mlmat.store.tables import consistency
 from mlmat.project import Project
+from mlmat.store.tables import consistency
 
 
 @pytest.fixture

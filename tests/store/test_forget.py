@@ -21,8 +21,8 @@ from hand_made import add, block, by_hand, method, packed, record, result, salt
 import mlmat
 from mlmat.cli import main
 from mlmat.errors import MlmatError, StoreError, StoreLocked, UsageError
-from mlmat.store.tables import consistency
 from mlmat.project import Project
+from mlmat.store.tables import consistency
 
 CSV = "id,formula,energy\na,NaCl,-6.0\nb,Na,-1.0\nc,Cl,-1.5\n"
 #: Tables that hold nothing of what was forgotten.

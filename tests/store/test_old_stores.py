@@ -14,8 +14,8 @@ from ase.io import write
 
 import mlmat
 from mlmat.methods.method import ResolvedMethod
-from mlmat.store import Store
 from mlmat.project import Project
+from mlmat.store import Store
 
 OLD = Path(__file__).parents[1] / "old_stores"
 sys.path.insert(0, str(OLD))

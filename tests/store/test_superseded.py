@@ -12,8 +12,8 @@ from hand_made import method, packed, result
 import mlmat
 from mlmat import arrow_frames
 from mlmat.cli._text import show_lines
-from mlmat.store.schema.superseded import WHY
 from mlmat.project import Project
+from mlmat.store.schema.superseded import WHY
 
 SLABS = Path(__file__).parents[1] / "old_stores" / "slabs.duckdb.gz"
 MARKED = "SELECT result_id::VARCHAR AS r FROM result WHERE superseded IS NOT NULL ORDER BY ALL"
