@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from mlmat.bisecting import halves
 from mlmat.errors import RunnerError
 from mlmat.materials.electrons import state_of
 from mlmat.potentials.graph import pack
@@ -109,7 +110,7 @@ class Evaluator:
             if len(graphs) == 1:
                 return [error]
             self.batch_edges = max(1, min(self.batch_edges, sum(graph.size for graph in graphs)) // 2)
-            parts = [graphs[: len(graphs) // 2], graphs[len(graphs) // 2 :]]
+            parts = halves(graphs)
         except Exception as error:
             if len(graphs) == 1:
                 return [error]

@@ -72,13 +72,19 @@ def screen(
             wish = {**selection, "of": of}
             return Summary(nothing=why_nothing(store, method_id, plan.method["method"], wish))
         store.start_run(run, plan.method)
-        work = Screen(store, plan, run["run_id"], progress(pending.num_rows) if progress else None, say)
-        work.atoms = sum(pending["nsites"].to_pylist())
-        work.limits = limits
-        work.scratch = parsl_config.scratch_of(config, store.folder / "parsl") / run["run_id"]
-        work.ending = parsl_config.ending(config)
-        work.proven = store.has_ok(method_id)
-        return _run(work, config, pending, Recorder(work, run, pending.num_rows))
+        recorder = Recorder(store, plan, run, pending.num_rows, progress(pending.num_rows) if progress else None, say)
+        work = Screen(
+            store,
+            plan,
+            run["run_id"],
+            recorder,
+            limits=limits,
+            scratch=parsl_config.scratch_of(config, store.folder / "parsl") / run["run_id"],
+            atoms=sum(pending["nsites"].to_pylist()),
+            ending=parsl_config.ending(config),
+            proven=store.has_ok(method_id),
+        )
+        return _run(work, config, pending, recorder)
 
 
 def _tell_of_excluded(store: Store, method_id: str, wish: Mapping[str, Any], say: Callable[[str], None] | None) -> None:
@@ -90,7 +96,7 @@ def _tell_of_excluded(store: Store, method_id: str, wish: Mapping[str, Any], say
 
 
 def _limits(config: Any, time_limit: float | None, memory_limit: float | None) -> dict[str, Any]:
-    """The limits as a ticket has them. Raises UsageError where structures run in this process: it cannot end them."""
+    """Limits of a `BatchContext`. Raises UsageError where structures run in this process: it cannot end them."""
     if (time_limit or memory_limit) and parsl_config.has_threads(config):
         raise UsageError(
             "--time-limit and --memory-limit need worker processes: threads cannot be ended; use --config local"
@@ -102,7 +108,7 @@ def _run(work: Screen, config: Any, pending: pa.Table, recorder: Recorder) -> Su
     start, store, summary = time.monotonic(), work.store, work.summary
     journal = store.journal(work.run_id)
     summary.outcome = "failed"
-    with _stopped_by_signals(work), recorder.telling(config):
+    with _stopped_by_signals(work), recorder.recording(work, config):
         try:
             _compute(work, config, pending, journal, recorder)
             summary.outcome = "stopped" if work.stopped and summary.done < pending.num_rows else "finished"
@@ -124,10 +130,10 @@ def _compute(work: Screen, config: Any, pending: pa.Table, journal: Journal, rec
     with parsl_config.kernel(config, work.store.folder / "parsl") as kernel:
         workers = parsl_config.workers_of(kernel.config)
         for note in work.plan.prepared.notes:
-            work.say(f"note: {note}")
+            work.listener.said(f"note: {note}")
         count = pending.num_rows
         some = f"{count:,} structure{'s' * (count != 1)} pending"
-        work.say(f"{some}; starting {workers} worker{'s' * (workers != 1)}")
+        work.listener.said(f"{some}; starting {workers} worker{'s' * (workers != 1)}")
         plan = work.plan
         seconds = max(plan.prepared.batch_seconds, parsl_config.seconds_per_batch(config), workers / MOST_BATCHES)
         feed = BatchQueue(work.store, pending, plan.first_atoms, workers, seconds)

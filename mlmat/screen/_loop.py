@@ -16,11 +16,21 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat import arrow_frames, parsl_config, provenance
 from mlmat.errors import RunnerError, StoreLocked
+from mlmat.worker.messages import (
+    LostStructures,
+    Message,
+    OtherVersions,
+    Results,
+    RunnerBroken,
+    from_frame,
+    from_frames,
+)
 from mlmat.worker.packing import BatchContext, failure_frame
 from mlmat.worker.task import run_task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from mlmat.methods.method import ResolvedMethod
     from mlmat.screen._queue import Batch, BatchQueue
@@ -70,36 +80,48 @@ class Summary:
         return self.ok + self.failed
 
 
+class Listener:
+    """Who is told how a screen goes; this one does not listen."""
+
+    def said(self, text: str) -> None:
+        """A line for people."""
+
+    def progressed(self, count: int, failed: int, part: float | None = None) -> None:
+        """So many structures came back, failed of all so far; part: their share of all atoms."""
+
+
 class Screen:
-    """One call of `mlmat screen`."""
+    """One call of `mlmat screen`.
+
+    limits: of `BatchContext`; scratch: where tasks may write; atoms: of all structures that are pending at the start;
+    ending: when to begin nothing new (monotonic time) and the seconds that are left then, because a job has its end;
+    proven: whether the method has ok results, so that structures that crash are to blame and not the runner.
+    """
 
     def __init__(
         self,
         store: Store,
         plan: ResolvedMethod,
         run_id: str,
-        on_progress: Callable[..., None] | None = None,
-        say: Callable[[str], None] | None = None,
+        listener: Listener | None = None,
+        *,
+        limits: Mapping[str, Any] | None = None,
+        scratch: Path | None = None,
+        atoms: int = 1,
+        ending: tuple[float, float] | None = None,
+        proven: bool = False,
     ) -> None:
         self.store, self.plan, self.run_id = store, plan, run_id
-        self.on_progress: Callable[..., None] = on_progress or (lambda _done, _failed, part=0.0: None)
-        #: Atoms of all structures that are pending at the start: what is done is part of it.
-        self.atoms = 1
-        self.say = say or (lambda _text: None)
+        self.listener = listener or Listener()
         self.summary = Summary()
+        self._limits, self._scratch = limits or {}, scratch or store.folder / "scratch" / run_id
+        self._atoms, self._ending, self._proven = atoms, ending, proven
         self._versions = provenance.versions(plan.prepared.packages)
         self._flight: dict[Future[list[bytes]], Batch] = {}
         self.stopped, self.why = False, ""
         #: Failures of this run by class.
         self.failures: Counter[str] = Counter()
-        self.limits: dict[str, Any] = {}
-        #: Where tasks may write.
-        self.scratch = store.folder / "scratch" / run_id
-        #: When to begin nothing new (monotonic time), and the seconds that are left then: a job has its end.
-        self.ending: tuple[float, float] | None = None
         self._grace = GRACE
-        #: Whether the method has ok results: then structures that crash are to blame, not the runner.
-        self.proven = False
         self._unproductive, self._workers = 0, 1
         self._flushed = self._last_result_at = time.monotonic()
 
@@ -112,12 +134,12 @@ class Screen:
             while (feed or self._flight) and not self.stopped:
                 parsl_config.check_alive(kernel)
                 for line in parsl_config.drain_messages(kernel):
-                    self.say(line)
+                    self.listener.said(line)
                 self._end_in_time()
                 self._fill(kernel, feed, most)
                 done, _ = wait(self._flight, timeout=0.5, return_when=FIRST_COMPLETED)
                 self._take(done, feed, journal)
-                self.on_progress(0, self.summary.failed)
+                self.listener.progressed(0, self.summary.failed)
                 self._flush(journal)
         finally:
             # After an error, too: what is on its way home is kept.
@@ -132,13 +154,13 @@ class Screen:
         """Hand out nothing more; what is under way may still come home. why: for the last words of the run."""
         self.stopped, self.why = True, why
         batches = f"{len(self._flight)} batches under way" if self._flight else "the workers"
-        self.say(f"stopping: waiting up to {self._grace:.0f} s for {batches}; ctrl-C again stops at once")
+        self.listener.said(f"stopping: waiting up to {self._grace:.0f} s for {batches}; ctrl-C again stops at once")
 
     def _end_in_time(self) -> None:
-        if self.ending and time.monotonic() >= self.ending[0]:
-            self._grace = self.ending[1]
+        if self._ending and time.monotonic() >= self._ending[0]:
+            self._grace = self._ending[1]
             self.summary.ended = True
-            self.say("the time of this job ends soon; the same command goes on in the next one")
+            self.listener.said("the time of this job ends soon; the same command goes on in the next one")
             self.stop("the job that it ran in was about to end")
 
     def _fill(self, kernel: Any, feed: BatchQueue, most: int) -> None:
@@ -148,14 +170,14 @@ class Screen:
                 return
             batch.tries += 1
             future = parsl_config.submit(
-                kernel, run_task, self.plan.spec, self._ticket(batch.tries), arrow_frames.to_ipc(batch.geometry)
+                kernel, run_task, self.plan.spec, self._context(batch.tries), arrow_frames.to_ipc(batch.geometry)
             )
             self._flight[future] = batch
 
-    def _ticket(self, attempt: int) -> BatchContext:
+    def _context(self, attempt: int) -> BatchContext:
         method, runner = self.plan.method["method_id"], self.plan.runner
-        scratch, driver = str(self.scratch), provenance.here()
-        return BatchContext(self.run_id, method, runner, scratch, attempt, driver, self._versions, **self.limits)
+        scratch, driver = str(self._scratch), provenance.here()
+        return BatchContext(self.run_id, method, runner, scratch, attempt, driver, self._versions, **self._limits)
 
     def _take(self, done: set[Future[list[bytes]]], feed: BatchQueue, journal: Journal) -> None:
         for future in done:
@@ -167,39 +189,39 @@ class Screen:
             self._handle_result(future.result(), batch, feed, journal)
 
     def _handle_result(self, frames: list[bytes], batch: Batch, feed: BatchQueue, journal: Journal) -> None:
-        """Keep what a batch brought home; what it did not goes out again."""
-        if other := next(filter(None, (_meta(packed, "other") for packed in frames)), None):
-            raise RunnerError(f"the worker on {other['other']}; give it the environment of this process ({sys.prefix})")
+        """Record what came back for a batch; structures without a row are submitted again."""
+        messages = list(from_frames(frames))
+        if other := next((one for one in messages if isinstance(one, OtherVersions)), None):
+            raise RunnerError(f"the worker on {other.other}; give it the environment of this process ({sys.prefix})")
         before = self.summary.done
-        seconds = self._record(frames, batch, journal)
-        for lost in filter(None, (_meta(packed, "lost") for packed in frames)):
-            self._bisect_or_fail(batch.part(lost["lost"]), lost, feed, journal)
-        if stuck := next(filter(None, (_meta(packed, "broken") for packed in frames)), None):
-            self._could_not_start(stuck["broken"], batch.part(stuck.get("rest", batch.ids)), feed)
+        seconds = self._record(messages, batch, journal)
+        for lost in messages:
+            if isinstance(lost, LostStructures):
+                self._bisect_or_fail(batch.part(lost.lost), lost, feed, journal)
+        if stuck := next((one for one in messages if isinstance(one, RunnerBroken)), None):
+            self._could_not_start(stuck.broken, batch if stuck.rest is None else batch.part(stuck.rest), feed)
             return
         feed.learn(batch, seconds)
         self._unproductive = 0 if self.summary.done > before else self._unproductive + 1
         self._last_result_at = time.monotonic()
-        if self._unproductive > MAX_UNPRODUCTIVE_BATCHES and not (self.summary.ok or self.proven):
+        if self._unproductive > MAX_UNPRODUCTIVE_BATCHES and not (self.summary.ok or self._proven):
             raise RunnerError(
                 f"{MAX_UNPRODUCTIVE_BATCHES} batches in a row ended the processes that computed them (mlmat show)"
             )
 
-    def _record(self, frames: list[bytes], batch: Batch, journal: Journal) -> float:
-        """Keep what came home; the seconds that it took."""
+    def _record(self, messages: Iterable[Message], batch: Batch, journal: Journal) -> float:
+        """Write rows into the journal, then count them; the seconds that they took."""
         seconds = 0.0
-        for packed in frames:
-            meta = arrow_frames.meta_of(packed)
-            if "ok" not in meta:
+        for rows in messages:
+            if not isinstance(rows, Results):
                 continue
-            journal.append(packed)
-            self.summary.ok += meta["ok"]
-            self.summary.failed += meta["failed"]
-            self.failures.update(meta["failures"])
-            seconds += meta["seconds"]
-            count = meta["ok"] + meta["failed"]
-            share = sum(batch.sites) / len(batch.sites) / self.atoms
-            self.on_progress(count, self.summary.failed, part=count * share)
+            journal.append(rows.frame)
+            self.summary.ok += rows.ok
+            self.summary.failed += rows.failed
+            self.failures.update(rows.failures)
+            seconds += rows.seconds
+            share = sum(batch.sites) / len(batch.sites) / self._atoms
+            self.listener.progressed(rows.count, self.summary.failed, part=rows.count * share)
         return seconds
 
     def _could_not_start(self, why: str, batch: Batch, feed: BatchQueue) -> None:
@@ -237,9 +259,9 @@ class Screen:
             raise RunnerError(
                 f"{MAX_UNPRODUCTIVE_BATCHES} batches in a row were lost, the last one by {kind}: {said}"
             ) from error
-        self._bisect_or_fail(batch, {"how": f"{kind}: {said}"}, feed, journal)
+        self._bisect_or_fail(batch, LostStructures(batch.ids, f"{kind}: {said}"), feed, journal)
 
-    def _bisect_or_fail(self, batch: Batch, lost: dict[str, Any], feed: BatchQueue, journal: Journal) -> None:
+    def _bisect_or_fail(self, batch: Batch, lost: LostStructures, feed: BatchQueue, journal: Journal) -> None:
         """Something in this batch may have ended its process: find out what, in halves."""
         if len(batch.ids) > 1:
             feed.give_back(batch.halves())
@@ -248,10 +270,10 @@ class Screen:
         if batch.lost < LOST_ALONE:
             feed.give_back([batch])
             return
-        message = f"lost {batch.tries} times, {batch.lost} of them alone; the last time: {lost['how']}"
-        more = {name: lost.get(name) for name in ("seconds", "traceback")}
-        failure = failure_frame(self._ticket(batch.tries), batch.ids[0], "WorkerLost", message, **more)
-        self._record([failure], batch, journal)
+        message = f"lost {batch.tries} times, {batch.lost} of them alone; the last time: {lost.how}"
+        more = {"seconds": lost.seconds, "traceback": lost.traceback}
+        failure = failure_frame(self._context(batch.tries), batch.ids[0], "WorkerLost", message, **more)
+        self._record([from_frame(failure)], batch, journal)
 
     def _flush(self, journal: Journal, timeout: float = 2.0) -> None:
         """Merge the journal into the store; while somebody holds the store the journal keeps the results."""
@@ -278,10 +300,4 @@ class Screen:
             for future in done:
                 batch = self._flight.pop(future)
                 if future.exception() is None:
-                    self._record(future.result(), batch, journal)
-
-
-def _meta(packed: bytes, name: str) -> dict[str, Any] | None:
-    """What is said beside the tables of a frame, when it names this."""
-    meta = arrow_frames.meta_of(packed)
-    return meta if name in meta else None
+                    self._record(from_frames(future.result()), batch, journal)

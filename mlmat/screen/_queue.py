@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlmat.bisecting import halves
 from mlmat.errors import StoreLocked
 
 if TYPE_CHECKING:
@@ -51,9 +52,8 @@ class Batch:
         return Batch(ids, [self.sites[i] for i in at], geometry, self.tries, self.lost, self.infrastructure_losses)
 
     def halves(self) -> list[Batch]:
-        """The batch in two, so that the guilty structure is alone in the end."""
-        middle = len(self.ids) // 2
-        return [self.part(self.ids[:middle]), self.part(self.ids[middle:])]
+        """The batch in two."""
+        return [self.part(ids) for ids in halves(self.ids)]
 
 
 def longest_first(pending: pa.Table) -> pa.Table:

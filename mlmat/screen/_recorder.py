@@ -17,11 +17,13 @@ from mlmat.processes import child
 from mlmat.progress import Remaining
 from mlmat.scheduler.block_status import Block, Blocks
 from mlmat.screen import orphans
+from mlmat.screen._loop import Listener
 from mlmat.store.access import runs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from mlmat.methods.method import ResolvedMethod
     from mlmat.screen._loop import Screen
     from mlmat.store import Store
 
@@ -31,62 +33,77 @@ EVERY, WINDOW = 3.0, 300.0
 SAID, BLOCKS, LOGS = 30, 50, 20
 
 
-class Recorder:
-    """The record of one run, kept by the driver: a thread writes it, errors of the disk stop nothing."""
+class Recorder(Listener):
+    """The record of one run, kept by the driver: a thread writes it, errors of the disk stop nothing.
 
-    def __init__(self, work: Screen, run: Mapping[str, Any], total: int) -> None:
-        self._work, self._folder = work, work.store.folder
-        self._path = runs.place(self._folder, work.run_id)
+    progress, say: who else is told, as `Listener.progressed` and `said`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        plan: ResolvedMethod,
+        run: Mapping[str, Any],
+        total: int,
+        progress: Callable[..., None] | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> None:
+        self._store, self._folder = store, store.folder
+        self._work: Screen | None = None
+        self._path = runs.place(self._folder, run["run_id"])
         self._blocks: Blocks | None = None
         self._was: dict[str, Block] = {}
         self._samples: deque[tuple[float, int]] = deque()
         self._enough, self._writing = threading.Event(), threading.Lock()
         self._said: deque[list[str]] = deque(maxlen=SAID)
-        self._before, self._progress = work.say, work.on_progress
-        work.say, work.on_progress = self._heard, self._counted
+        self._say, self._progress = say, progress
         self._remaining = Remaining()
-        plan = work.plan
         self.record: dict[str, Any] = {
-            "run_id": work.run_id, "who": provenance.who(run), "host": run["host"], "pid": run["pid"],
+            "run_id": run["run_id"], "who": provenance.who(run), "host": run["host"], "pid": run["pid"],
             "since": run["started_at"], "command": run["arguments"], "method": plan.method["method"],
             "method_id": plan.method["method_id"], "config": str(run["parsl_config"]).partition("\n")[0],
             "total": total, "ended_blocks": [], "outcome": None, "why": "", "clean": False,
         }  # fmt: skip
 
-    def _heard(self, text: str) -> None:
+    def said(self, text: str) -> None:
+        """Remember a line, and pass it on."""
         self._said.append([_now(), text])
-        self._before(text)
+        if self._say is not None:
+            self._say(text)
 
-    def _counted(self, count: int, failed: int, **more: float) -> None:
-        if "part" in more:
-            self._remaining.reach(self._remaining.done + more["part"], time.monotonic())
-        self._progress(count, failed, **more)
+    def progressed(self, count: int, failed: int, part: float | None = None) -> None:
+        """Estimate the time that is left, and pass it on."""
+        if part is not None:
+            self._remaining.reach(self._remaining.done + part, time.monotonic())
+        if self._progress is not None:
+            self._progress(count, failed, **({} if part is None else {"part": part}))
 
     @contextmanager
-    def telling(self, config: Any) -> Iterator[None]:
-        """Tell from before anything is started until all has ended; logs go into a folder of this run."""
-        where, why, ours = config.run_dir, "", parsl_config.is_ours(config, self._work.store.folder)
+    def recording(self, work: Screen, config: Any) -> Iterator[None]:
+        """Keep the record from before anything is started until all has ended; logs go into a folder of this run."""
+        self._work = work
+        where, why, ours = config.run_dir, "", parsl_config.is_ours(config, self._folder)
         if ours:
-            config.run_dir = str(Path(where) / self._work.run_id)
+            config.run_dir = str(Path(where) / work.run_id)
             self.record["logs"] = str(Path(config.run_dir).absolute())
         with suppress(OSError):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._tell()
+        self._write()
         if ours:
-            prune(Path(where), self._work.store.runs())
+            prune(Path(where), self._store.runs())
         try:
-            with orphans.marked(self._work.run_id):
+            with orphans.marked(work.run_id):
                 yield
         except BaseException as error:
             why = " ".join(f"{type(error).__name__}: {error}".split())
             raise
         finally:
             config.run_dir = where
-            self._last_words(why)
+            self._end(work, why)
 
     @contextmanager
     def following(self, kernel: Any) -> Iterator[None]:
-        """Tell what the kernel does, every few seconds, by a thread of its own."""
+        """Record what the kernel does every few seconds, in a thread."""
         self._blocks, self._remaining.begun = Blocks(kernel), time.monotonic()
         self.record |= {"logs": str(kernel.run_dir), "processes": list(_interchanges(kernel))}
         thread = threading.Thread(target=self._repeat, args=(kernel,), name="mlmat-recorder", daemon=True)
@@ -103,7 +120,7 @@ class Recorder:
             with suppress(Exception):
                 self._look(kernel)
                 if not self._enough.is_set():
-                    self._tell()
+                    self._write()
             self._enough.wait(EVERY)
 
     def _look(self, kernel: Any) -> None:
@@ -123,8 +140,10 @@ class Recorder:
                 self.record["ended_blocks"] = [*self.record["ended_blocks"], {**asdict(block), "at": _now()}][-BLOCKS:]
             self._was[block.block] = block
 
-    def _tell(self) -> None:
+    def _write(self) -> None:
         work = self._work
+        if work is None:
+            return
         summary, flight = work.summary, work.under_way()
         counts = {
             "ok": summary.ok, "failed": summary.failed, "failures": dict(work.failures),
@@ -145,15 +164,15 @@ class Recorder:
         since, before = self._samples[0]
         return (done - before) / (now - since) if done > before else None
 
-    def _last_words(self, why: str) -> None:
+    def _end(self, work: Screen, why: str) -> None:
         """How the run ended; a clean one has ended all that it had started."""
-        outcome = self._work.summary.outcome
-        why = why or ("" if outcome == "finished" else self._work.why)
+        outcome = work.summary.outcome
+        why = why or ("" if outcome == "finished" else work.why)
         self.record |= {
             "outcome": outcome, "why": why, "clean": not parsl_config.left_behind,
             "blocks": [], "workers": 0, "ended_at": _now(),
         }  # fmt: skip
-        self._tell()
+        self._write()
         runs.forget(self._folder)
 
 

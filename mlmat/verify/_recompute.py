@@ -7,10 +7,12 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from mlmat import arrow_frames, provenance
+from mlmat.bisecting import halves
 from mlmat.errors import MlmatError, RunnerError
 from mlmat.verify._check import SOME, Check
 from mlmat.verify._compare import distances, tolerance_of
 from mlmat.verify._rebuild import rebuild
+from mlmat.worker.messages import LostStructures, RunnerBroken, from_frame
 from mlmat.worker.packing import BatchContext
 
 if TYPE_CHECKING:
@@ -101,8 +103,9 @@ def _computed(store: Store, plan: ResolvedMethod, ids: list[str]) -> dict[str, d
             part = todo.popleft()
             now, lost = _batch(plan, context, part)
             found |= now
-            if len(part) > 1:  # those that were at work together when the process ended: one of them is guilty
-                todo.extend(store.geometry([structure_id]) for structure_id in lost)
+            if len(part) > 1:  # what ran when the process ended: which one ended it?
+                suspects = list(lost)
+                todo.extend(store.geometry(ids) for ids in (halves(suspects) if suspects[1:] else [suspects]) if ids)
             else:
                 found |= lost
     return found
@@ -116,12 +119,13 @@ def _batch(
 
     found: dict[str, dict[str, Any]] = {}
     lost: dict[str, dict[str, Any]] = {}
-    for packed in compute(plan.spec, context, arrow_frames.to_ipc(part)):
-        meta = arrow_frames.meta_of(packed)
-        if "broken" in meta:
-            raise RunnerError(f"the runner could not start on {meta['broken']}")
-        lost |= {one: {"error": f"WorkerLost: {meta.get('how')}"} for one in meta.get("lost", ())}
-        found.update(_rows(arrow_frames.unpack(packed), plan.runner))
+    for frame in compute(plan.spec, context, arrow_frames.to_ipc(part)):
+        message = from_frame(frame)
+        if isinstance(message, RunnerBroken):
+            raise RunnerError(f"the runner could not start on {message.broken}")
+        if isinstance(message, LostStructures):
+            lost |= {one: {"error": f"WorkerLost: {message.how}"} for one in message.lost}
+        found.update(_rows(arrow_frames.unpack(frame), plan.runner))
     return found, lost
 
 

@@ -1,7 +1,7 @@
 """The child of a worker: batches in, frames out. What goes wrong in here, crashes in C code included, ends only this.
 
-parent: (recipe, ticket, structures as Arrow IPC)
-child:  ("broken", {broken: why, traceback: text})  the runner could not be set up
+parent: (spec, context, structures as Arrow IPC)
+child:  ("broken", RunnerBroken)  the runner could not be set up
     or  ("ready",), ("frame", structures so far, bytes), ...
 """
 

@@ -7,6 +7,7 @@ import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mlmat.bisecting import halves
 from mlmat.errors import MlmatError
 from mlmat.methods.columns import storable
 from mlmat.runner import WrappedAtomsRunner, attempt
@@ -68,7 +69,7 @@ def _run_many(runner: WrappedAtomsRunner, batch: Sequence[Atoms], scratch: Path)
 
 
 def _rows_of(runner: WrappedAtomsRunner, batch: Sequence[Atoms]) -> list[Any]:
-    """What `run_batch` says of each structure; one that fails as a whole is halved until the guilty is alone."""
+    """What `run_batch` says of each structure; one that fails as a whole is bisected."""
     try:
         found = list(runner.run_batch([atoms.copy() for atoms in batch]))
         if len(found) == len(batch):
@@ -80,8 +81,7 @@ def _rows_of(runner: WrappedAtomsRunner, batch: Sequence[Atoms]) -> list[Any]:
         error = raised
     if len(batch) == 1:
         return [error]
-    middle = len(batch) // 2
-    return [*_rows_of(runner, batch[:middle]), *_rows_of(runner, batch[middle:])]
+    return [row for half in halves(batch) for row in _rows_of(runner, half)]
 
 
 def _run_one(runner: WrappedAtomsRunner, atoms: Atoms, scratch: Path) -> OutcomeOf:

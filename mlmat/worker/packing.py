@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlmat import arrow_frames, provenance
+from mlmat import provenance
 from mlmat.methods.columns import storable, values_table
+from mlmat.worker.messages import results_frame
 from mlmat.worker.outcome import OutcomeOf
 
 if TYPE_CHECKING:
@@ -70,8 +71,7 @@ def _packed(
         tables["produced"] = pa.Table.from_pylist(produced)
     tables["result"] = pa.Table.from_pylist(results, schema=_result_schema())
     failures = Counter(r["error_class"] for r in results if r["status"] == "failed")
-    failed, seconds = failures.total(), sum(r["seconds"] for r in results)
-    return arrow_frames.pack(tables, ok=len(results) - failed, failed=failed, failures=failures, seconds=seconds)
+    return results_frame(tables, failures, sum(r["seconds"] for r in results))
 
 
 def _result_schema() -> Any:

@@ -7,6 +7,7 @@ import traceback
 from typing import TYPE_CHECKING
 
 from mlmat import provenance
+from mlmat.worker.messages import RunnerBroken
 from mlmat.worker.outcome import why
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def ready(spec: RunnerSpec) -> WrappedAtomsRunner:
     return runners[spec.key]
 
 
-def broken(error: BaseException) -> dict[str, str]:
-    """What a frame says of a runner that could not be set up here."""
+def broken(error: BaseException) -> RunnerBroken:
+    """The message that a runner could not be set up here."""
     text = "".join(traceback.format_exception(error))
-    return {"broken": f"{provenance.host()}: {why(error)}", "traceback": text}
+    return RunnerBroken(f"{provenance.host()}: {why(error)}", text)

@@ -12,12 +12,14 @@ import signal
 import threading
 from collections import deque
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mlmat import arrow_frames, provenance
+from mlmat.bisecting import halves
 from mlmat.processes import child
 from mlmat.processes.gpus import pinned
+from mlmat.worker.messages import LostStructures, RunnerBroken, to_frame
 from mlmat.worker.note import Note
 from mlmat.worker.packing import BatchContext, failure_frame
 
@@ -53,7 +55,7 @@ class Answer:
     frames: list[bytes] = field(default_factory=list)
     done: int = 0
     ready: bool = False
-    broken: dict[str, str] | None = None
+    broken: RunnerBroken | None = None
     trouble: Trouble | None = None
 
 
@@ -137,7 +139,7 @@ def compute(spec: RunnerSpec, context: BatchContext, structures: bytes) -> list[
                     todo.extend(_after(context, part, answer, answer.trouble, frames))
             if answer.broken is not None:
                 rest = [one for table in (part.slice(answer.done), *todo) for one in table["structure_id"].to_pylist()]
-                return [*frames, arrow_frames.pack({}, rest=rest, **answer.broken)]
+                return [*frames, to_frame(replace(answer.broken, rest=rest))]
     return frames
 
 
@@ -156,9 +158,9 @@ def end_child() -> None:
         _local.child = None
 
 
-def _never_started(trouble: Trouble) -> dict[str, str]:
+def _never_started(trouble: Trouble) -> RunnerBroken:
     how = f"took longer than {trouble.seconds:.0f} s" if trouble.late else f"ended its process ({trouble.how})"
-    return {"broken": f"{provenance.host()}: the runner {how} while it was set up", "traceback": trouble.text}
+    return RunnerBroken(f"{provenance.host()}: the runner {how} while it was set up", trouble.text)
 
 
 def _after(
@@ -170,12 +172,9 @@ def _after(
     rest = [part.slice(answer.done, first - answer.done), part.slice(first + count)]
     ids = part["structure_id"][first : first + count].to_pylist()
     if not trouble.late:
-        frames.append(
-            arrow_frames.pack({}, lost=ids, how=_how(trouble), seconds=trouble.seconds, traceback=trouble.text)
-        )
+        frames.append(to_frame(LostStructures(ids, _how(trouble), trouble.seconds, trouble.text)))
     elif count > 1:
-        middle = count // 2
-        rest += [part.slice(first, middle), part.slice(first + middle, count - middle)]
+        rest += halves(part.slice(first, count))
     else:
         message = f"took longer than {context.time_limit:g} s; its process was ended"
         more = {"seconds": trouble.seconds, "traceback": trouble.text}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmat import arrow_frames, provenance
+from mlmat.worker.messages import OtherVersions, to_frame
 from mlmat.worker.outcome import outcomes_of
 from mlmat.worker.packing import BatchContext, pack
 from mlmat.worker.ready import broken, ready
@@ -30,17 +31,17 @@ def run_task(spec: RunnerSpec, context: BatchContext, structures: bytes) -> list
 
         wait_until_sent()
         if other := provenance.different(context.versions):
-            return [arrow_frames.pack({}, other=f"{provenance.host()} ({sys.prefix}): {other}")]
+            return [to_frame(OtherVersions(f"{provenance.host()} ({sys.prefix}): {other}"))]
         try:
             return compute(spec, context, structures)
         except Exception as error:  # no room, no process: this host's trouble, no structure's
-            return [arrow_frames.pack({}, **broken(error))]
+            return [to_frame(broken(error))]
     try:
         runner = ready(spec)
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        return [arrow_frames.pack({}, **broken(error))]
+        return [to_frame(broken(error))]
     from mlmat.materials.structure import from_table
 
     table = arrow_frames.from_ipc(structures)
