@@ -6,14 +6,17 @@ PINS := ci/environment/linux-cpu-py311.txt
 HULLS := SELECT formula, space_group, e_above_hull, formation_energy_per_atom, decomposition FROM candidates \
 	WHERE nelements > 1 ORDER BY e_above_hull NULLS LAST, formation_energy_per_atom
 
-.PHONY: setup demo test test-faults test-slurm bench bench-full check docs clean
+.PHONY: setup demo test test-slow test-all coverage test-faults test-slurm bench bench-full check docs clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make setup   install mlmat into $(VENV)"
 	@echo "make demo    ingest the shipped crystals, screen them with MACE, print the hulls, write report.html"
 	@echo "make docs    write docs/schema.md and docs/commands.md, renew the outputs in the other pages"
-	@echo "make test    lint, types, import contract and tests, as CI does"
+	@echo "make test    lint, types, import contracts and the quick tests, in minutes"
+	@echo "make test-slow     real executors, models, Slurm, and at full size what make test samples"
+	@echo "make test-all      both, as CI does"
+	@echo "make coverage      both with branch coverage"
 	@echo "make test-faults   breaks things on purpose, for a quarter of an hour"
 	@echo "make test-slurm    a virtual Slurm cluster, screens on it, and what breaks them, for a quarter of an hour"
 	@echo "make bench         compares speeds at small sizes, in a quarter of an hour"
@@ -33,6 +36,17 @@ demo: setup
 
 test: setup
 	ci/test
+
+test-slow: setup
+	ci/test slow
+
+test-all: test test-slow
+
+# By sys.monitoring where Python has it: half the cost.
+coverage: setup
+	$(VENV)/bin/coverage erase
+	COVERAGE_CORE=sysmon ci/test --cov --cov-report=
+	COVERAGE_CORE=sysmon ci/test slow --cov --cov-append --cov-report=term
 
 test-faults: setup
 	OMP_NUM_THREADS=1 $(VENV)/bin/pytest -m faults -n 2 --dist worksteal

@@ -5,18 +5,21 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from effort import absent, examples
 from hypothesis import HealthCheck, settings
 
 from mlmat.project import Project
 from mlmat.store import open_store
 
 # A shared machine stalls now and then: no deadline for one example.
-settings.register_profile("mlmat", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "mlmat", deadline=None, max_examples=examples(100), suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("mlmat")
 
 # Workers of pytest-xdist ignore ctrl-C, and what they start would inherit that.
@@ -26,10 +29,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first, so that no worker is left alone with one of them at the end."""
+    """Property-based tests run again at full size with the slow ones; files with slow tests come first."""
+    for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("sampled")
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What this machine could not test stands at the end, in red."""
+    reasons = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))
+    for reason, count in reasons.items():
+        terminalreporter.write_line(f"NOT TESTED HERE ({count}): {reason.removeprefix('Skipped: ')}", red=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -58,6 +72,5 @@ def shared() -> Path:
     """The folder of shared data ($MLMAT_SHARED or ../shared)."""
     path = Path(os.environ.get("MLMAT_SHARED", Path(__file__).parents[2] / "shared")).absolute()
     if not (path / "data").is_dir():
-        warnings.warn(f"{path}/data is not there: tests on shared data are skipped", stacklevel=1)
-        pytest.skip(f"no shared data in {path}; set MLMAT_SHARED")
+        absent("SHARED", f"no shared data in {path}: set MLMAT_SHARED")
     return path

@@ -9,6 +9,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.emt import EMT
+from effort import examples
 from hand_made import merge, method, packed, result, stored
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,7 +43,7 @@ def computed(atoms: Atoms) -> dict[str, object]:
     }  # fmt: skip
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(st.integers(0, 1000), st.booleans())
 def test_results_of_a_turned_and_shuffled_crystal_become_those_of_the_other(seed: int, turned: bool) -> None:
     rng = np.random.default_rng(seed)

@@ -7,6 +7,7 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, make_supercell
 from ase.spacegroup import crystal as crystal_of
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -44,7 +45,7 @@ def other_descriptions(draw: st.DrawFn) -> tuple[Atoms, Atoms]:
     return one, other
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(other_descriptions())
 def test_descriptions_of_one_crystal_are_the_same(pair: tuple[Atoms, Atoms]) -> None:
     assert same(*pair) == [0, 0]

@@ -10,6 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,7 +44,7 @@ def energy_of(mixture: dict[Phase, float]) -> float:
     return sum(p.energy_per_atom * x for p, x in mixture.items())
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(systems())
 def test_phase_diagram_and_linear_program_agree(phases: list[Phase]) -> None:
     lowest = {}
@@ -57,7 +58,7 @@ def test_phase_diagram_and_linear_program_agree(phases: list[Phase]) -> None:
                 assert sum(p.fractions.get(element, 0) * x for p, x in mixture.items()) == pytest.approx(fraction)
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(systems())
 def test_a_verdict_conserves_atoms_and_energy(phases: list[Phase]) -> None:
     known = {p.key: p for p in phases}
@@ -136,7 +137,7 @@ def test_deuterium_is_an_element_of_its_own_and_amounts_may_be_fractional() -> N
     assert [v.e_above_hull for v in above_hull(phases[2:], phases)] == pytest.approx([0.0, 0.4])
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(systems(), st.floats(-1e6, 1e6))
 def test_the_zero_of_energy_of_an_element_does_not_matter(phases: list[Phase], shift: float) -> None:
     """All-electron energies are of this size."""
@@ -168,7 +169,7 @@ def test_how_far_a_stable_phase_lies_below_all_others() -> None:
     assert [found[key].competitors for key in ("Li", "Li2O", "high", "LiO3", "bad")] == [0, 3, 3, 3, 3]
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(systems())
 def test_a_stable_phase_left_out_is_as_far_above_the_hull_without_it(phases: list[Phase]) -> None:
     """Of any number of elements: what it is below the hull is what a phase of its energy there was above the rest."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from effort import examples
 from hand_made_containers import make_csv, make_json_lines, make_parquet, members
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,7 +31,7 @@ def tables(draw: st.DrawFn) -> list[dict[str, Any]]:
     )
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(tables())
 def test_what_is_in_the_table_comes_out(rows: list[dict[str, Any]]) -> None:
     with tempfile.TemporaryDirectory() as folder:

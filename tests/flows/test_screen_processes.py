@@ -66,7 +66,7 @@ def test_a_reader_who_stays_does_not_stop_the_screen(store: Store) -> None:
     until(lambda: journal_bytes(store) > 0, seconds=15)
     before = time.monotonic()
     assert store.status()["journal_bytes"] > 0
-    assert time.monotonic() - before < 2
+    assert time.monotonic() - before < 20  # it waits for nobody: that would be a minute
     holder.kill()
     holder.wait()
     out, err = process.communicate(timeout=120)

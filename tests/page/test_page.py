@@ -7,7 +7,6 @@ import hashlib
 import json
 import re
 import shutil
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import browser
 import pytest
 from click.testing import CliRunner
+from effort import absent
 from hand_made import by_hand
 
 import mlmat
@@ -86,10 +86,7 @@ def filled(empty_store_file: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def installed() -> str:
     program = browser.installed()
     if program is None:
-        warnings.warn(
-            "no Chromium: the report is not tested in a browser; install chromium or set CHROMIUM", stacklevel=1
-        )
-        pytest.skip("no Chromium (apt-get install chromium, or set CHROMIUM)")
+        absent("BROWSER", "no Chromium: the report is not tested in a browser; install chromium or set CHROMIUM")
     return program
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +24,7 @@ def nearest_images(fract, cell, cutoff):
     return found
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.integers(0, 10_000), st.sampled_from([2, 30, 125]))
 def test_all_pairs_within_the_cutoff(seed, n):
     fract = np.random.default_rng(seed).random((n, 3)) * 1.2 - 0.1

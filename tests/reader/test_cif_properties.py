@@ -5,6 +5,7 @@ import gzip
 import numpy as np
 from ase import Atoms
 from cif_texts import ALL_ROCK_SALT, ROCK_SALT, cif, p1
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -72,7 +73,7 @@ def test_any_text_makes_rows(text):
     check(("data_x\n" + text).encode("utf-8", "surrogatepass"))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.sampled_from(SEEDS), st.data())
 def test_damaged_files_make_rows(seed, data):
     text = seed
@@ -83,7 +84,7 @@ def test_damaged_files_make_rows(seed, data):
     check(text.encode())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.sampled_from(SEEDS), st.data())
 def test_exchanged_words_make_rows(seed, data):
     words = seed.split(" ")
@@ -105,7 +106,7 @@ def crystals(draw) -> Atoms:
     return atoms
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(crystals())
 def test_random_crystals_read_back_equal(atoms):
     fract = atoms.get_scaled_positions(wrap=False)
@@ -118,7 +119,7 @@ def test_random_crystals_read_back_equal(atoms):
     assert structure_id(b.atoms) == structure_id(written)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.tuples(*[st.integers(0, 23)] * 3),
     st.sampled_from(["F m -3 m", "I a -3 d", "P 63/m m c", "F d -3 m:2", "C 1 2/m 1"]),

@@ -9,21 +9,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from mlmat.structure import counts, reduced_formula
+from effort import ALL
 
+from mlmat.materials.structure import counts, reduced_formula
 from mlmat.reader import Block, Limits, reader_for
 
 SHARED = Path(os.environ.get("MLMAT_SHARED", Path(__file__).parents[3] / "shared")) / "data"
-#: Of the two large sets every so many files, so that the suite stays within a minute.
-EVERY = {"clean": 4, "experimental": 2}
+#: Of the two large sets every so many files.
+EVERY = {"clean": 4, "experimental": 2} if ALL else {"clean": 40, "experimental": 20}
 
-pytestmark = [
-    pytest.mark.shared,
-    pytest.mark.skipif(
-        not SHARED.is_dir(),
-        reason=f"THE SHARED DATA IS MISSING: no folder {SHARED} (set MLMAT_SHARED): reader untested on it",
-    ),
-]
+pytestmark = [pytest.mark.shared, pytest.mark.sampled, pytest.mark.usefixtures("shared")]
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +46,7 @@ def read(path: Path) -> list[Block]:
 
 def formula_of(text: str) -> str:
     """The reduced formula of a manifest's entry, whose amounts may be written `4.00`."""
-    from mlmat.reader._composition import parse_formula
+    from mlmat.reader.common.composition import parse_formula
 
     return reduced_formula({element: round(n) for element, n in parse_formula(text).items()})
 
@@ -116,7 +111,7 @@ def test_experimental_structures_that_two_parsers_read_alike(folder):
 
 @pytest.mark.parametrize("name", ["nasty", "experimental"])
 def test_every_file_makes_rows_and_no_stored_formula_contradicts_its_file(folder, name):
-    from mlmat.reader._composition import difference, parse_formula
+    from mlmat.reader.common.composition import difference, parse_formula
 
     contradicted = []
     for file in manifest(name).file:

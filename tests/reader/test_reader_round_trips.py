@@ -13,6 +13,7 @@ from ase.calculators.calculator import all_properties
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.units import GPa
+from effort import examples
 from good_files import WRITERS, as_ase_json, as_poscar, as_traj, as_xyz, optimade_resource, rock_salt
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -89,7 +90,7 @@ def same(block, atoms, tolerance=0.0):
         assert np.allclose(found[name], value, atol=tolerance, rtol=0), name
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.lists(computed(), min_size=1, max_size=3))
 def test_trajectories(frames):
     found = list(read("x.traj", as_traj(frames)))
@@ -98,7 +99,7 @@ def test_trajectories(frames):
         same(block, atoms)
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.lists(computed(), min_size=1, max_size=3))
 def test_extended_xyz(frames):
     found = list(read("x.extxyz", as_xyz(frames)))
@@ -106,7 +107,7 @@ def test_extended_xyz(frames):
         same(block, atoms, tolerance=1e-7)
 
 
-@settings(max_examples=15)
+@settings(max_examples=examples(15))
 @given(st.lists(computed(), min_size=1, max_size=3))
 def test_ase_json_databases(frames):
     found = list(read("x.json", as_ase_json([(atoms, atoms.info) for atoms in frames])))
@@ -117,14 +118,14 @@ def test_ase_json_databases(frames):
         assert [structure_id(b.atoms) for b in again] == [structure_id(atoms)]
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(crystals(), st.booleans(), st.booleans())
 def test_poscars_of_ase(atoms, direct, ordered):
     (block,) = read("POSCAR", as_poscar(atoms, direct=direct, sort=ordered))
     same(block, atoms)
 
 
-@settings(max_examples=20)
+@settings(max_examples=examples(20))
 @given(crystals(), st.booleans())
 def test_poscars_of_pymatgen(atoms, direct):
     from pymatgen.io.ase import AseAtomsAdaptor
@@ -135,7 +136,7 @@ def test_poscars_of_pymatgen(atoms, direct):
     same(block, atoms)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(crystals(slabs=True), PAIRS, st.booleans())
 def test_pymatgen_structures_and_entries(atoms, pairs, moments):
     from pymatgen.entries.computed_entries import ComputedStructureEntry
@@ -155,7 +156,7 @@ def test_pymatgen_structures_and_entries(atoms, pairs, moments):
     assert block.key_values == {**pairs, "correction": 0.5}
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(computed())
 def test_optimade_with_results_of_mlmat(atoms):
     values = {name: np.asarray(value).tolist() for name, value in atoms.calc.results.items()}
@@ -168,7 +169,7 @@ def test_optimade_with_results_of_mlmat(atoms):
     assert structure_id(again.atoms) == structure_id(block.atoms)
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(crystals(), st.integers(-5, 5), st.booleans())
 def test_initial_moments_and_charges(atoms, moment, vectors):
     shape = (len(atoms), 3) if vectors else (len(atoms),)

@@ -10,6 +10,7 @@ from ase import Atoms
 from ase.build import bulk, graphene, molecule
 from ase.geometry import complete_cell
 from ase.neighborlist import primitive_neighbor_list
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -77,7 +78,7 @@ def structures(draw: st.DrawFn) -> Atoms:
     return Atoms(["Cu"] * len(positions), positions=positions, cell=cell[order], pbc=pbc[order])
 
 
-@settings(max_examples=80)
+@settings(max_examples=examples(80))
 @given(structures())
 def test_pairs_are_those_of_ase(atoms: Atoms) -> None:
     assert_pairs_of_ase(atoms)

@@ -1,4 +1,4 @@
-"""Screens on Slurm: the part of the suite that every `make test` runs."""
+"""Screens on Slurm: the part of the suite that every `make test-slow` runs."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from ase.build import molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.db.row import AtomsRow
 from ase_rows import atoms, data, pairs, same, same_atoms
+from effort import examples
 from hand_made import crystal, salt, stored
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -38,7 +39,7 @@ def others_can_write(store: Store) -> bool:
 _rows = st.lists(st.tuples(atoms(), pairs, data), min_size=1, max_size=8)
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=examples(12), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(_rows)
 def test_what_is_written_comes_back(store: Store, written: list[tuple[Atoms, dict[str, Any], dict[str, Any]]]) -> None:
     db = store.asedb()

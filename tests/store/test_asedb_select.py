@@ -12,6 +12,7 @@ from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.constraints import FixAtoms
+from effort import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -93,7 +94,7 @@ def ids(db: Any, selection: str, sort: str | None, **options: Any) -> list[int]:
     return [row.id for row in db.select(selection, sort=sort, **options)]
 
 
-@settings(max_examples=40)
+@settings(max_examples=examples(40))
 @given(st.lists(_terms, max_size=3).map(",".join), _sorts)
 @example("formula=NaCl", None)
 @example("H<3,H>0", "-n")
@@ -133,7 +134,7 @@ def sort_value(row: Any, key: str) -> Any:
     return row.get(key)
 
 
-@settings(max_examples=8)
+@settings(max_examples=examples(8))
 @given(st.sampled_from(["", "H", "energy<0", "n>3"]), st.integers(1, 40), st.integers(0, 40))
 def test_limit_and_offset(both: tuple[Any, AseDatabase], selection: str, limit: int, offset: int) -> None:
     theirs, ours = both
@@ -161,7 +162,7 @@ def test_comparisons_without_sense(both: tuple[Any, AseDatabase], selection: Any
         list(both[1].select(selection))
 
 
-@settings(max_examples=25)
+@settings(max_examples=examples(25))
 @given(st.text(st.characters(exclude_characters=",<>=!", exclude_categories=["Cs"]), min_size=1, max_size=6))
 @example("a'b")
 @example("$p0")

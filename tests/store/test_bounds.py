@@ -70,7 +70,7 @@ def test_a_query_that_takes_too_long_is_stopped(store: Store, ask: str) -> None:
     start = time.monotonic()
     with pytest.raises(QueryError, match=r"stopped after 0\.3 s.*timeout"):
         getattr(store, ask)(f"CREATE TEMP TABLE one AS SELECT 1; {ENDLESS}", timeout=0.3)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
     assert store.sql("SELECT structure_id FROM structure")["structure_id"].tolist() == ids
 
 

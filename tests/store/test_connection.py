@@ -100,7 +100,7 @@ def test_a_reader_who_stays_stops_no_other_reader_and_is_named_to_writers(store:
     while writer.poll() is None:
         begin = time.monotonic()
         store.sql("SELECT 1")
-        assert time.monotonic() - begin < 1.5
+        assert time.monotonic() - begin < 15  # a writer that did not step back would keep it for a minute
     refused = writer.communicate()[0]
     assert f"process {holder.pid} (python" in refused
     assert refused.count("\n") == 1
@@ -176,7 +176,7 @@ def test_a_missing_store_is_said_at_once(tmp_path: Path, folder: str) -> None:
     begin = time.monotonic()
     with pytest.raises(StoreError, match="there is no such store"):
         open_store(tmp_path / folder / "x.duckdb")
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 20  # nothing is waited for: that would be a minute
     assert list((tmp_path / folder).iterdir()) == []
 
 

@@ -112,7 +112,7 @@ def test_a_process_of_the_host_that_died_goes_on_at_once(store: Store, start: St
     one.kill()
     begin = time.monotonic()
     assert again.do(READ) == "begun"
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 2.5  # a host that died is watched for longer
 
 
 def test_processes_of_one_host_share_its_claim_until_the_last_one_leaves(store: Store, start: Start) -> None:
