@@ -11,6 +11,7 @@ from ase import Atoms
 from hand_made import add, block, by_hand, crystal, method, record, result, salt, stored
 
 from mlmat.errors import UsageError
+from mlmat.project import Project
 from mlmat.store import Store
 
 FORCES = [[0.0, 0.0, 0.3], [0.4, 0.0, 0.0]]
@@ -38,12 +39,12 @@ def screened_file(empty_store_file: Path, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture
-def screened(screened_file: Path, tmp_path: Path) -> Store:
+def screened(screened_file: Path, tmp_path: Path) -> Project:
     """The same in a file of this test's own."""
-    return Store(shutil.copy(screened_file, tmp_path / "screened.duckdb"))
+    return Project(shutil.copy(screened_file, tmp_path / "screened.duckdb"))
 
 
-def test_a_structure_has_its_latest_results(screened: Store) -> None:
+def test_a_structure_has_its_latest_results(screened: Project) -> None:
     row = screened.asedb().get(formula="NaCl", energy=-2.0)
     assert (row.calculator, row.calculator_parameters, row.method) == ("toy", {"a": "1"}, "toy n")
     assert (row.steps, row.note, row.stable) == (8, "fine", True)
@@ -54,7 +55,7 @@ def test_a_structure_has_its_latest_results(screened: Store) -> None:
     assert atoms.calc.name == "toy"
 
 
-def test_or_those_of_a_method(screened: Store) -> None:
+def test_or_those_of_a_method(screened: Project) -> None:
     db = screened.asedb("toy m")
     row = db.get("energy")
     assert (row.energy, row.method, row.converged, row.steps) == (-1.0, "toy m", True, 7)
@@ -73,13 +74,13 @@ def test_or_those_of_a_method(screened: Store) -> None:
      ("steps", [1]),
      ("-steps", [2, 3])],
 )  # fmt: skip
-def test_selections_over_results(screened: Store, selection: str, found: list[int]) -> None:
+def test_selections_over_results(screened: Project, selection: str, found: list[int]) -> None:
     db = screened.asedb()
     assert [row.id for row in db.select(selection)] == found
     assert db.count(selection) == len(found)
 
 
-def test_the_order_of_results(screened: Store) -> None:
+def test_the_order_of_results(screened: Project) -> None:
     db = screened.asedb()
     assert [row.id for row in db.select(sort="steps")] == [1, 2, 3]
     assert [row.id for row in db.select(sort="-volume")] == [3, 1, 2]
@@ -88,7 +89,7 @@ def test_the_order_of_results(screened: Store) -> None:
         assert len(list(db.select(sort=sort))) == 3
 
 
-def test_who_and_when(screened: Store) -> None:
+def test_who_and_when(screened: Project) -> None:
     row = screened.asedb().get(2)
     assert len(row.unique_id) == 32
     assert row.unique_id.startswith(row.structure_id)
@@ -97,7 +98,7 @@ def test_who_and_when(screened: Store) -> None:
     assert screened.asedb().get(1).mtime > row.ctime, "its result is younger"
 
 
-def test_results_of_a_relaxation_stand_at_the_relaxed_structure(store: Store) -> None:
+def test_results_of_a_relaxation_stand_at_the_relaxed_structure(store: Project) -> None:
     (name,) = stored(store, salt())
     method(store, "m")
     ran = result(name, energy=-3.0, converged=False)
@@ -109,7 +110,7 @@ def test_results_of_a_relaxation_stand_at_the_relaxed_structure(store: Store) ->
     assert np.array_equal(after.forces, FORCES)
 
 
-def test_forces_are_left_out_where_the_atoms_are_in_another_order(store: Store) -> None:
+def test_forces_are_left_out_where_the_atoms_are_in_another_order(store: Project) -> None:
     db = store.asedb()
     turned = salt()[[1, 0]]
     db.write(turned)
@@ -124,7 +125,7 @@ def test_forces_are_left_out_where_the_atoms_are_in_another_order(store: Store) 
     assert second.toatoms().numbers.tolist() == salt().numbers.tolist()
 
 
-def test_what_came_with_the_atoms_goes_before_what_was_screened(store: Store) -> None:
+def test_what_came_with_the_atoms_goes_before_what_was_screened(store: Project) -> None:
     from ase.calculators.singlepoint import SinglePointCalculator
 
     atoms = salt()
@@ -138,7 +139,7 @@ def test_what_came_with_the_atoms_goes_before_what_was_screened(store: Store) ->
     assert db.get(1).key_value_pairs == {"band": 1}
 
 
-def test_results_cannot_be_changed_and_notes_can(screened: Store) -> None:
+def test_results_cannot_be_changed_and_notes_can(screened: Project) -> None:
     db = screened.asedb()
     for change in ({"steps": 9}, {"method": "mine"}):
         with pytest.raises(UsageError, match=r"row 1: .* comes from a file or a result"):
@@ -150,7 +151,7 @@ def test_results_cannot_be_changed_and_notes_can(screened: Store) -> None:
     assert screened.sql("SELECT energy FROM result ORDER BY energy")["energy"].tolist()[:2] == [-2.0, -1.0]
 
 
-def test_pairs_of_files_are_pairs(store: Store) -> None:
+def test_pairs_of_files_are_pairs(store: Project) -> None:
     add(store, block("/a.db", salt()), block("/b.db", salt()))
     for path, pairs in (
         ("/a.db", {"gap": "1.5", "word": "x", "yes": "True", "not a word": "1"}),
@@ -165,13 +166,13 @@ def test_pairs_of_files_are_pairs(store: Store) -> None:
     assert db.count("gap>1.7") == 0, "the file that was first counts"
 
 
-def test_structures_that_their_files_have_lost_are_no_rows(store: Store) -> None:
+def test_structures_that_their_files_have_lost_are_no_rows(store: Project) -> None:
     add(store, block("/a.cif", salt()))
     add(store, block("/a.cif", crystal()))
     assert [row.formula for row in store.asedb().select()] == ["Cu"]
 
 
-def test_an_empty_store_and_one_with_a_runner_but_no_results(store: Store) -> None:
+def test_an_empty_store_and_one_with_a_runner_but_no_results(store: Project) -> None:
     db = store.asedb()
     assert (list(db.select("energy,steps>3", sort="fmax")), db.count("fmax<1")) == ([], 0)
     assert db.count(formula=str(Atoms("Cu").symbols)) == 0

@@ -127,13 +127,21 @@ class Stability(Opening):
         except OSError:
             return  # the query itself says best what is wrong with the file
         hulls, crystals = (kept(table) | _built_on(own, kept(table)) for table in ("hull_row", "same_crystal"))
-        if words & (hulls | kept("corrected") | _built_on(own, kept("corrected"))):
+        corrected = hulls | kept("corrected") | _built_on(own, kept("corrected"))
+        if not words & (corrected | crystals):
+            return
+        # All is asked at one opening: that is what a query pays when nothing is out of date.
+        with self._reading() as con:
+            current = migrations.is_current(con, self.path)
+            scope = named_in(con, query, parameters, hulls) if words & hulls else None
+            uncorrected = bool(words & corrected) and corrections.missing(con) > 0
+            stale = scope is not None and current and not uncorrected and hull_rows.outdated(con, scope)
+            uncompared = bool(words & crystals) and crystal_groups.uncompared(con)
+        if uncorrected:
             self.refresh_corrections()
-        if words & hulls:
-            with self._reading() as con:
-                scope = named_in(con, query, parameters, hulls)
+        if scope is not None and (stale or uncorrected or not current):
             self.refresh_hulls(scope=scope)
-        if words & crystals:
+        if uncompared:
             self.refresh_crystals()
 
     def _own_views(self) -> dict[str, str]:
