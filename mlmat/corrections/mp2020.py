@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from functools import cache
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from mlmat.corrections import _oxidation
@@ -16,7 +17,7 @@ from mlmat.corrections._crystal import Uncorrectable
 from mlmat.materials import schemes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from mlmat.corrections._crystal import Crystal
 
@@ -27,6 +28,8 @@ HUBBARD = {"Co": 3.32, "Cr": 3.7, "Fe": 5.3, "Mn": 3.9, "Mo": 4.38, "Ni": 6.2, "
 #: 1.05 where nobody says which kind an oxide is, the Materials Project's own documents 1.1. Between the two, this one
 #: leaves published corrections of both as they are (docs/stability.md), H2O2 a peroxide and a stretched peroxide one.
 BONDED = 1.08
+#: Those of pymatgen and of the Materials Project: who published a correction may have had either.
+REACHES = (1.05, 1.1)
 #: Elements that are corrected where they are anions, whatever the structure, and those that a structure decides about.
 ANIONS = ("Br", "I", "Se", "Si", "Sb", "Te", "H", "N", "F", "Cl")
 BY_STRUCTURE = ("O", "S")
@@ -39,12 +42,14 @@ def correction(crystal: Crystal) -> float:
     return _corrected(crystal.amounts, kinds(crystal))
 
 
-def _corrected(amounts: Mapping[str, float], kind: Mapping[str, str]) -> float:
+def _corrected(
+    amounts: Mapping[str, float], kind: Mapping[str, str], states: Mapping[str, float] | None = None
+) -> float:
     from pymatgen.analysis.compatibility import CompatibilityError
     from pymatgen.core import Composition
     from pymatgen.entries.computed_entries import ComputedEntry
 
-    about = {"oxidation_states": _oxidation.states(amounts), **kind}
+    about = {"oxidation_states": _oxidation.states(amounts) if states is None else states, **kind}
     parameters = {"run_type": "GGA+U" if mixes(amounts) else "GGA", "hubbards": hubbard(amounts)}
     entry = ComputedEntry(Composition(amounts), 0.0, parameters=parameters, data=about)
     try:
@@ -63,8 +68,11 @@ def _compatibility() -> Any:
     return MaterialsProject2020Compatibility(check_potcar=False)
 
 
-def kinds(crystal: Crystal) -> dict[str, str]:
-    """Which kind of oxide and of sulfide it is. Raises Uncorrectable where that takes a structure and there is none."""
+def kinds(crystal: Crystal, reach: float = BONDED) -> dict[str, str]:
+    """Which kind of oxide and of sulfide it is. Raises Uncorrectable where that takes a structure and there is none.
+
+    reach: how far atoms of O may be apart to count as bonded, as `BONDED`.
+    """
     ask = [element for element in BY_STRUCTURE if element in crystal.amounts] if len(crystal.amounts) > 1 else []
     if not ask:
         return {}
@@ -75,16 +83,16 @@ def kinds(crystal: Crystal) -> dict[str, str]:
         )
     if len(structure) > MOST_ATOMS:
         raise Uncorrectable(f"MP2020: more than {MOST_ATOMS:,} atoms")
-    return {name: kind for element in ask for name, kind in _KIND[element](structure).items()}
+    return {name: kind for element in ask for name, kind in _KIND[element](structure, reach).items()}
 
 
-def _oxide(structure: Any) -> dict[str, str]:
+def _oxide(structure: Any, reach: float) -> dict[str, str]:
     from pymatgen.analysis.structure_analyzer import oxide_type
 
-    return {"oxide_type": str(oxide_type(structure, BONDED))}
+    return {"oxide_type": str(oxide_type(structure, reach))}
 
 
-def _sulfide(structure: Any) -> dict[str, str]:
+def _sulfide(structure: Any, _reach: float) -> dict[str, str]:
     from pymatgen.analysis.structure_analyzer import sulfide_type
 
     with warnings.catch_warnings():
@@ -120,6 +128,27 @@ def potcars() -> dict[str, str]:
     from pymatgen.io.vasp.sets import MPRelaxSet
 
     return dict(MPRelaxSet.CONFIG["POTCAR"])
+
+
+def published(crystal: Crystal) -> Iterator[float]:
+    """The corrections in eV that this cell may have been published with, the likeliest first. Raises Uncorrectable.
+
+    Bonded oxygen reaches less far in pymatgen than in the Materials Project's documents, and a guess of oxidation
+    states may take another element for the anion.
+    """
+    told = [kinds(crystal, reach) for reach in (BONDED, *REACHES)]
+    distinct = [kind for i, kind in enumerate(told) if kind not in told[:i]]
+    for kind in distinct:
+        yield from (_corrected(crystal.amounts, kind, states) for states in _guesses(crystal.amounts))
+
+
+def _guesses(amounts: Mapping[str, float]) -> Iterator[dict[str, float]]:
+    """Oxidation states as they are guessed, and with each other choice of the elements that are corrected as anions."""
+    known = _oxidation.states(amounts)
+    yield known
+    anions = [element for element in ANIONS if element in amounts] if len(amounts) > 2 else []
+    for chosen in product((-1.0, 1.0), repeat=len(anions)):
+        yield {**known, **dict(zip(anions, chosen, strict=True))}
 
 
 def possible(amounts: Mapping[str, float]) -> list[float]:

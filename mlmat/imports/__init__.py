@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from mlmat.imports._formats import format_for, formats
 from mlmat.imports._given import Unused, Wrong
 from mlmat.imports._place import Places
 from mlmat.imports._read import Begun, Broken, cell_of, fits
+from mlmat.imports._scheme import fitting
 from mlmat.materials import schemes
 from mlmat.materials.formula import pretty, reduced_formula, written
 from mlmat.processes.isolation import Crashed, isolated_stream
@@ -95,6 +97,12 @@ def method_row(name: str) -> dict[str, Any]:
     }
 
 
+def _method_of_others(store: Store, label: str) -> dict[str, Any]:
+    """The method of rows of another scheme; its name is longer where `mlmat correct` has made one so called."""
+    row = method_row(label)
+    return method_row(f"{label} (imported)") if store.is_taken(label, row["method_id"]) else row
+
+
 def import_results(
     store: Store,
     path: str | os.PathLike[str],
@@ -122,7 +130,7 @@ def import_results(
     given = schemes.named(scheme).name if scheme else None
     # One at a time: what a file has no more is told by the rows that this reading of it did not meet.
     with store.driver(row["method_id"], provenance.who(run)):
-        places = Places(row, store.start_import(run, row), method_row)
+        places = Places(row, store.start_import(run, row), partial(_method_of_others, store))
         work = _Work(store, places, full, run["run_id"], report, given)
         try:
             found = isolated_stream("mlmat.imports._read:stream", full, limits or Limits(), time_limit=time_limit)
@@ -201,6 +209,7 @@ class _Work:
                     _with_structure(row, name, known.get(name))
                 except Wrong as error:
                     _refuse(row, str(error))
+            row.pop("said", None)
 
     def _settle(self, row: dict[str, Any]) -> None:
         """Give a row its key and hash; one that comes twice in a file is told by its reason."""
@@ -240,6 +249,8 @@ def _with_structure(row: dict[str, Any], name: str, known: dict[str, Any] | None
         raise Wrong(f"its structure is not the one that it names: {row['structure_id']}, not {name:.40}")
     if row.get("amounts") is None:
         row["amounts"] = cell_of(known)
+        if said := row.get("said"):
+            row["fits"] = fitting(said, row["amounts"], row["correction"], None)
     row["chemical_formula"] = written(row["amounts"])
     row["external_id"] = row["external_id"] or name
     row["structure_id"] = name if fits(row["amounts"], known, row["warnings"]) else None

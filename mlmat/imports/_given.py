@@ -19,7 +19,7 @@ class Given:
 
     place: where it is (`line 7`); composition: a formula, or amounts by element, of the cell; energy and correction in
     eV for that cell, the energy without its correction; structure: JSON of pymatgen (a dict) or the text of a CIF;
-    said: of its energy scheme, by the names of `_scheme.Said`.
+    charge: total charge in e; said: of its energy scheme, by the names of `_scheme.Said`.
     """
 
     place: str
@@ -29,6 +29,7 @@ class Given:
     correction: Any = None
     structure: Any = None
     structure_id: Any = None
+    charge: Any = None
     said: dict[str, Any] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -52,7 +53,7 @@ def from_cells(place: str, cells: dict[str, Any]) -> Given:
     """The row of a table, its cells by the names of `COLUMNS`."""
     return Given(place, cells.get("id"), cells.get("formula"), cells.get("energy"), cells.get("correction"),
                  cells.get("cif"), cells.get("structure_id"),
-                 {name: cells[name] for name in ("scheme", "run_type") if cells.get(name)})  # fmt: skip
+                 said={name: cells[name] for name in ("scheme", "run_type") if cells.get(name)})  # fmt: skip
 
 
 def known_columns(names: list[str]) -> dict[str, str]:

@@ -73,6 +73,8 @@ def _row(given: Given | UnreadableRow, limits: Limits) -> dict[str, Any]:
 
 
 def _taken(given: Given, limits: Limits, row: dict[str, Any]) -> dict[str, Any]:
+    if not _empty(given.charge) and given.charge != 0:
+        raise Wrong(f"its cell has a charge of {given.charge!s:.20} e")
     structure, problem = _structure(given, limits)
     amounts = _composition(given, structure, problem)
     if amounts:
@@ -84,10 +86,12 @@ def _taken(given: Given, limits: Limits, row: dict[str, Any]) -> dict[str, Any]:
         given.warnings.append(f"its structure is left out: {problem}")
     if structure and amounts and not fits(amounts, structure, given.warnings):
         structure = None
-    possible = fitting(Said(**given.said), amounts, correction, structure) if amounts else _by_word(given)
+    said = Said(**given.said)
     return {
         "outcome": "imported",
-        "fits": possible,
+        # Where only a structure of the store tells what it is of, what it says is judged there.
+        "fits": fitting(said, amounts, correction, structure) if amounts else [],
+        "said": None if amounts else said,
         "reason": None,
         "amounts": amounts,
         "energy": _formula.number(energy + (correction or 0.0), "energy with its correction"),
@@ -96,12 +100,6 @@ def _taken(given: Given, limits: Limits, row: dict[str, Any]) -> dict[str, Any]:
         "structure_id": structure["structure_id"] if structure else None,
         "named_structure": _named(given.structure_id),
     }
-
-
-def _by_word(given: Given) -> list[str]:
-    """The scheme that a row names, where only a structure of the store tells what it is of."""
-    word = given.said.get("scheme")
-    return fitting(Said(scheme=word), {}, None, None) if word else []
 
 
 def _empty(value: Any) -> bool:

@@ -117,20 +117,29 @@ def _given(place: str, name: str, entry: dict[str, Any]) -> Given:
         correction=_correction(entry, warnings),
         structure=entry.get("structure"),
         said=_said(entry, data or {}),
+        charge=next((source["charge"] for source in _places(entry) if source.get("charge")), None),
         warnings=warnings,
     )
+
+
+def _places(entry: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Where an entry may say something."""
+    yield entry
+    yield from (entry[name] for name in ("data", "parameters") if isinstance(entry.get(name), dict))
 
 
 def _said(entry: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
     """What an entry says of its energy scheme, as `_scheme.Said` takes it."""
     given = entry.get("parameters")
     parameters: dict[str, Any] = given if isinstance(given, dict) else {}
-    run_type = parameters.get("run_type") or data.get("run_type") or entry.get("run_type")
+    run_types = [source["run_type"] for source in (parameters, data, entry) if source.get("run_type")]
     adjustments = entry.get("energy_adjustments")
     return {
         "scheme": entry.get("scheme"),
-        "run_type": run_type,
+        "run_type": next(iter(run_types), None),
+        "other_run_type": next((one for one in run_types if one != run_types[0]), None),
         "hubbards": parameters.get("hubbards") or data.get("hubbards"),
+        "is_hubbard": parameters.get("is_hubbard"),
         "potcars": _potcars(parameters),
         "kinds": frozenset(_kinds(adjustments if isinstance(adjustments, list) else [])),
     }
@@ -160,6 +169,15 @@ def _kinds(adjustments: list[Any]) -> Iterator[str]:
             yield "MaterialsProject2020Compatibility"
         elif isinstance(one, dict) and "mixing adjustment" in str(one.get("name")):
             yield "MaterialsProjectDFTMixingScheme"
+        elif isinstance(one, dict) and not _is_nothing(one):
+            yield f"{one.get('name') or 'an adjustment without a name'!s:.60}"
+
+
+def _is_nothing(adjustment: dict[str, Any]) -> bool:
+    try:
+        return not _adjustment(adjustment)
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
+        return False
 
 
 def _correction(entry: dict[str, Any], warnings: list[str]) -> Any:

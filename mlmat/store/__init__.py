@@ -161,6 +161,11 @@ class Store(Mending, Reading):
             results.add_row(con, "run", run)
             return scheme
 
+    def is_taken(self, name: str, method_id: str) -> bool:
+        """Whether a name means another method than this one, a runner or a mixture."""
+        with self._reading() as con:
+            return results.is_taken(con, name, method_id)
+
     def add_imports(
         self, rows: Sequence[Mapping[str, Any]], methods: Iterable[Mapping[str, Any]] = ()
     ) -> dict[str, int]:

@@ -67,7 +67,7 @@ def _checked(
     if method["runner"] == "imported":
         return Check(what, method["ok"], 0, "ok", "came with files: nothing to compute again")
     if method["derived_from"]:
-        return Check(what, 0, 0, "ok", f"{method['derived_from']} with corrections: its results are those that count")
+        return _derived(store, what, method)
     limit = method["ok"] if sample is None else min(sample, method["ok"])
     wanted = store.arrow(_SAMPLE, {"method": method["method_id"], "limit": limit}).to_pylist()
     if not wanted:
@@ -80,6 +80,14 @@ def _checked(
     except MlmatError as error:
         return Check(what, 0, 0, "note", f"cannot be computed again: {error}")
     return _judged(what, _stored(store, plan.runner, wanted), again, tolerance or tolerance_of(method["dtype"]))
+
+
+def _derived(store: Store, what: str, method: dict[str, Any]) -> Check:
+    """A derived method has no results of its own: do its corrections still fit the raw ones?"""
+    stale = "method_id = $m AND energy IS NULL AND contains(uncorrected, ' by now')"
+    if found := store.arrow(f"SELECT uncorrected FROM energies WHERE {stale} LIMIT 1", {"m": method["method_id"]}):
+        return Check(what, 0, 1, "wrong", found["uncorrected"][0].as_py())
+    return Check(what, 0, 0, "ok", f"{method['derived_from']} with corrections: its results are those that count")
 
 
 def _stored(store: Store, runner: str, wanted: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -8,14 +8,27 @@ WITH unfit AS (
 -- Under which methods the results of a method count: its own, and those that correct it. Few rows: the results are
 -- joined to them once.
 counting AS (
-    SELECT m.method_id AS result_method_id, m.method_id, m.method, m.scheme, u.elements AS unfit, false AS derived
+    SELECT
+        m.method_id AS result_method_id, m.method_id, m.method, m.scheme, u.elements AS unfit, false AS derived,
+        -- By what the scheme is, whatever it is called: with U for some compounds and none for others, uncorrected.
+        CASE WHEN starts_with(m.hubbard_u, 'of the Materials Project') AND m.corrections = 'none' THEN
+            'needs correction: raw GGA and GGA+U energies' || CASE
+                WHEN m.scheme = 'MP raw GGA/GGA+U' THEN ' (mlmat correct ' || m.method_id || ' --scheme MP2020)'
+                ELSE '; mlmat knows no corrections for ' || m.scheme
+            END
+        END AS mixed
     FROM method AS m
     LEFT JOIN unfit AS u USING (method_id)
     UNION ALL
-    SELECT m.derived_from, m.method_id, m.method, m.scheme, u.elements, true
+    SELECT m.derived_from, m.method_id, m.method, m.scheme, u.elements, true,
+        -- Its scheme may have been told anew since.
+        CASE WHEN raw.scheme IS DISTINCT FROM 'MP raw GGA/GGA+U' THEN
+            'cannot be corrected: ' || raw.method || ' is ' || coalesce(raw.scheme, 'of no known scheme') ||
+            ' by now, and ' || m.scheme || ' is for MP raw GGA/GGA+U'
+        END
     FROM method AS m
+    JOIN method AS raw ON raw.method_id = m.derived_from
     LEFT JOIN unfit AS u ON u.method_id = m.derived_from
-    WHERE m.derived_from IS NOT NULL
 )
 SELECT
     r.result_id,
@@ -24,7 +37,7 @@ SELECT
     m.method_id,
     m.method,
     m.scheme,
-    CASE WHEN m.derived THEN r.energy + c.correction ELSE r.energy END AS energy,
+    CASE WHEN NOT m.derived THEN r.energy WHEN m.mixed IS NULL THEN r.energy + c.correction END AS energy,
     CASE WHEN m.derived THEN coalesce(r.correction, 0) + c.correction ELSE r.correction END AS correction,
     r.converged,
     -- Lists of few: a join would have to hold all results.
@@ -37,8 +50,7 @@ SELECT
     r.suspect,
     m.unfit,
     CASE
-        WHEN m.scheme = 'MP raw GGA/GGA+U' THEN
-            'needs correction: raw GGA and GGA+U energies (mlmat correct ' || m.method_id || ' --scheme MP2020)'
+        WHEN m.mixed IS NOT NULL THEN m.mixed
         WHEN m.derived AND c.result_id IS NULL THEN
             'not corrected yet: mlmat reduce hull corrects it, where it can write'
         WHEN m.derived AND c.correction IS NULL THEN

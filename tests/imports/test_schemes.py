@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from pymatgen.core import Composition
+from pymatgen.core import Composition, Lattice, Structure
 from pymatgen.entries.computed_entries import ComputedEntry
 
 from mlmat.cli import main
@@ -122,7 +123,7 @@ def test_tables_may_say_run_type_or_scheme(store: Store, tmp_path: Path, suffix:
     frame.to_csv(path, index=False) if suffix == "csv" else frame.to_parquet(path)
     report = import_results(store, path, "mine")
     assert (report.scheme, dict(report.moved), report.silent) == ("PBE", {"mine r2SCAN": 1, "mine OMat24": 1}, 1)
-    assert store.arrow("SELECT scheme FROM method WHERE method = 'mine'")["scheme"].to_pylist() == [None]
+    assert store.arrow("SELECT scheme FROM method WHERE method = 'mine'")["scheme"].to_pylist() == ["PBE"]
 
 
 def old_import(store: Store, path: Path) -> list[Any]:
@@ -196,3 +197,118 @@ def test_raw_lists_are_corrected_to_what_was_published(store: Store, shared: Pat
     assert Counter(row["competes"] for row in store.arrow("FROM phase WHERE method = 'raw'").to_pylist()) == {
         False: 333
     }
+
+
+def table(folder: Path, name: str, *lines: str) -> Path:
+    path = folder / name
+    path.write_text("\n".join(("id,formula,energy,run_type", *lines)) + "\n")
+    return path
+
+
+@pytest.mark.parametrize("silent", ["", "nan", "N/A", "-", "unknown"])
+def test_a_row_that_says_nothing_opens_its_method_to_no_other_scheme(store: Store, tmp_path: Path, silent: str) -> None:
+    first = table(tmp_path, "1.csv", "li,Li,-1.9,GGA", "cl2,Cl2,-3.6,GGA", f"na,Na,-1.3,{silent}")
+    second = table(tmp_path, "2.csv", "licl,LiCl,-9.9,r2SCAN", "nacl,NaCl,-9.2,r2SCAN")
+    assert import_results(store, first, "M").silent == 1
+    report = import_results(store, second, "M")
+    assert (report.scheme, dict(report.moved)) == ("PBE", {"M r2SCAN": 2})
+    assert store.arrow("SELECT formula FROM phase WHERE method = 'M' ORDER BY ALL")["formula"].to_pylist() == [
+        "Cl2", "Li", "Na"
+    ]  # fmt: skip
+
+
+def test_what_only_the_store_knows_the_composition_of_keeps_its_run_type(store: Store, tmp_path: Path) -> None:
+    from ase.build import bulk
+    from hand_made import stored
+
+    (known,) = stored(store, bulk("MgO", "rocksalt", a=4.2))
+    path = tmp_path / "e.csv"
+    path.write_text(f"id,structure_id,formula,energy,run_type\nmg,,Mg,-1.5,GGA\nmgo,{known},,-12.0,r2SCAN\n")
+    assert dict(import_results(store, path, "M").moved) == {"M r2SCAN": 1}
+
+
+CLASS = "MaterialsProject2020Compatibility"
+OTHER_FIGURES = f"PBE, corrected ({CLASS}, other figures than MP2020)"
+DISPERSION, MINE = f"PBE, corrected (DFT-D3(BJ), {CLASS})", f"PBE, corrected ({CLASS}, MyCompatibility)"
+AQUEOUS = "PBE, corrected (MaterialsProjectAqueousCompatibility)"
+
+
+def mp2020(value: float, name: str = "MP2020 anion correction (oxide)", kind: str | None = None) -> dict[str, Any]:
+    made = {"@module": "pymatgen.entries.compatibility", "@class": kind or "MaterialsProject2020Compatibility"}
+    return {"value": value, "name": name, "cls": made}
+
+
+PEROXIDE = Structure.from_spacegroup(
+    "P6_3/mmc",
+    Lattice.hexagonal(3.14, 7.65),
+    ["Li", "Li", "O"],
+    [[0, 0, 0], [1 / 3, 2 / 3, 0.25], [1 / 3, 2 / 3, 0.649]],
+)
+
+
+@pytest.mark.parametrize(
+    ("formula", "structure", "adjustments", "run_type", "scheme"),
+    [
+        ("Li2O", None, [mp2020(-0.687)], "GGA", "MP2020"),
+        ("Li2O", None, [mp2020(-0.687), {"value": -1.2, "name": "DFT-D3(BJ)"}], "GGA", DISPERSION),
+        ("Li2O", None, [mp2020(-0.687), mp2020(-0.2, "mine", "MyCompatibility")], "GGA", MINE),
+        ("Li2O", None, [mp2020(-0.5)], "GGA", OTHER_FIGURES),
+        ("Li4O4", PEROXIDE, [mp2020(4 * -0.465)], "GGA", "MP2020"),
+        ("Li4O4", PEROXIDE, [mp2020(4 * -0.687)], "GGA", OTHER_FIGURES),
+        ("H2O", None, [mp2020(0.3, "MP Aqueous hydrate", "MaterialsProjectAqueousCompatibility")], "GGA", AQUEOUS),
+    ],
+)  # fmt: skip
+def test_corrections_are_mp2020_only_where_they_sum_up_to_it(
+    store: Store, tmp_path: Path, formula: str, structure: Any, adjustments: list[Any], run_type: str, scheme: str
+) -> None:  # fmt: skip
+    given = {"composition": Composition(formula).as_dict(), "energy": -20.0, "entry_id": "x",
+             "energy_adjustments": adjustments, "parameters": {"run_type": run_type}}  # fmt: skip
+    if structure is not None:
+        given["structure"] = structure.as_dict()
+    path = tmp_path / "e.json"
+    path.write_text(json.dumps([given]))
+    import_results(store, path, "M")
+    assert store.arrow("SELECT scheme FROM import_row")["scheme"].to_pylist() == [scheme]
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"parameters": {"run_type": "GGA", "hubbards": {"Fe": 4.0, "O": 0}}}, r"run_type is GGA.*Fe 4"),
+        ({"parameters": {"run_type": "GGA", "is_hubbard": True}}, "run_type is GGA"),
+        ({"parameters": {"run_type": "GGA"}, "data": {"run_type": "R2SCAN"}}, "two run types"),
+        ({"parameters": {"run_type": "GGA"}, "charge": -1}, "charge"),
+        ({"parameters": {"run_type": "GGA", "charge": 1}}, "charge"),
+    ],
+)
+def test_a_row_that_contradicts_itself_is_refused(store: Store, tmp_path: Path, said: Any, why: str) -> None:
+    given = {"composition": {"Fe": 2, "O": 3}, "energy": -30.0, "entry_id": "x", **said}
+    path = tmp_path / "e.json"
+    path.write_text(json.dumps([given]))
+    (refused,) = import_results(store, path, "M").refused
+    assert re.search(why, refused)
+
+
+def test_two_places_that_say_the_same_in_other_words_are_no_contradiction(store: Store, tmp_path: Path) -> None:
+    given = {"composition": {"Na": 1}, "energy": -1.3, "parameters": {"run_type": "GGA"}, "data": {"run_type": "PBE"}}
+    path = tmp_path / "e.json"
+    path.write_text(json.dumps([given]))
+    assert import_results(store, path, "M").outcomes["imported"] == 1
+
+
+def test_names_of_corrected_methods_and_of_imported_ones_do_not_collide(store: Store, tmp_path: Path) -> None:
+    half = table(tmp_path, "half.csv", f"a,Na,-1.3,{RAW}", "b,Na,-1.4,MP2020").read_text().replace("run_type", "scheme")
+    (tmp_path / "half.csv").write_text(half)
+    import_results(store, tmp_path / "half.csv", "half")
+    store.correct("half", "MP2020")
+    assert store.arrow("SELECT method FROM method ORDER BY ALL")["method"].to_pylist() == [
+        "half", "half MP2020", "half MP2020 (corrected here)"
+    ]  # fmt: skip
+    raw = table(tmp_path, "raw.csv", f"a,Na,-1.3,{RAW}").read_text().replace("run_type", "scheme")
+    (tmp_path / "raw.csv").write_text(raw)
+    import_results(store, tmp_path / "raw.csv", "raw")
+    store.correct("raw", "MP2020")
+    (tmp_path / "later.csv").write_text("id,formula,energy,scheme\nb,Na,-1.4,MP2020\n")
+    assert dict(import_results(store, tmp_path / "later.csv", "raw").moved) == {"raw MP2020": 1}
+    names = store.arrow("SELECT method FROM method WHERE method LIKE 'raw%' ORDER BY ALL")["method"].to_pylist()
+    assert names == ["raw", "raw MP2020", "raw MP2020 (imported)"]

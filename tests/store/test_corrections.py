@@ -15,6 +15,7 @@ from hand_made import merge, packed, record, result, stored
 from mlmat import provenance
 from mlmat.cli import main
 from mlmat.errors import UsageError
+from mlmat.imports import import_results
 from mlmat.materials import schemes
 from mlmat.store import Store
 
@@ -177,3 +178,37 @@ def test_the_commands(raw: Store, tmp_path: Path) -> None:
     run("report", "-o", str(page))
     assert page.read_text().count("model raw MP2020") >= 1
     assert json.loads(run("reduce", "method_comparison", "--format", "json")) is not None
+
+
+def test_a_raw_method_that_turns_out_to_be_of_another_scheme_takes_its_corrected_one_along(raw: Store) -> None:
+    derived = raw.correct("model raw", "MP2020")
+    assert all(row["energy"] is not None for row in phases(raw, f"method_id = '{derived}'"))
+    of_scheme(raw, "OMat24")
+    rows = phases(raw, f"method_id = '{derived}'")
+    assert {(row["energy"], row["competes"]) for row in rows} == {(None, False)}
+    assert all("model raw is OMat24 by now" in row["reason"] for row in rows)
+    assert all(row["e_above_hull"] is None for row in raw.arrow(f"FROM hull WHERE method_id = '{derived}'").to_pylist())
+
+
+@pytest.mark.parametrize("scheme", [f"{RAW} + D3", f"{RAW}-D3(BJ)"])
+def test_raw_energies_compete_in_no_hull_whatever_their_scheme_is_called(store: Store, scheme: str) -> None:
+    of_scheme(store, scheme)
+    ids = stored(store, *METALS, OXIDE)
+    record(store, *(result(i, "raw", energy=e) for i, e in zip(ids, (-8.0, -10.0, -14.0), strict=True)))
+    assert all(not row["competes"] and "knows no corrections" in row["reason"] for row in phases(store))
+
+
+def test_what_is_expected_of_raw_energies_is_not_what_is_expected_of_corrected_ones(raw: Store) -> None:
+    with raw._writing() as con:
+        con.execute("INSERT INTO expected_error VALUES ('raw', 'e_above_hull', 'all', 0.145, NULL, 'given')")
+    derived = raw.correct("model raw", "MP2020")
+    assert raw.arrow(f"FROM expected_error WHERE method_id = '{derived}'").num_rows == 0
+
+
+def test_imported_rows_that_say_nothing_are_not_corrected(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "e.csv").write_text(f"id,formula,energy,scheme\na,Na,-1.3,{RAW}\nb,NaCl,-6.7,\n")
+    import_results(store, tmp_path / "e.csv", "raw")
+    derived = store.correct("raw", "MP2020")
+    rows = {row["formula"]: row for row in phases(store, f"method_id = '{derived}'")}
+    assert rows["Na"]["energy"] == -1.3
+    assert (rows["NaCl"]["energy"], "says nothing" in rows["NaCl"]["reason"]) == (None, True)

@@ -14,7 +14,7 @@ from mlmat.errors import UsageError
 from mlmat.store.access.connection import rows
 from mlmat.store.quality.schemes import describe
 from mlmat.store.tables.columns import insert
-from mlmat.store.tables.results import add_row, find_method
+from mlmat.store.tables.results import add_row, find_method, is_taken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,6 +52,7 @@ def derive(con: duckdb.DuckDBPyConnection, text: str, scheme: str) -> str:
         "derived_from": raw["method_id"],
         **{name: raw[name] for name in ("model_name", "model_sha256", "dtype")},
     }
+    row["method"] = _free_name(con, row["method"], row["method_id"])
     _register(con, row)
     describe(con, row["method_id"], {**correction.NAME.columns(), "trained_on": raw["trained_on"]})
     return str(row["method_id"])
@@ -77,17 +78,19 @@ def _fitting(raw: Mapping[str, Any], scheme: str) -> Any:
     return correction
 
 
+def _free_name(con: duckdb.DuckDBPyConnection, name: str, method_id: str) -> str:
+    """This name, or with a word behind it where imported entries are called so."""
+    mine = rows(con, "SELECT method FROM method WHERE method_id = ?", [method_id])
+    names = [mine[0][0]] if mine else [name, f"{name} (corrected here)"]
+    return next((one for one in names if not is_taken(con, one, method_id)), name)
+
+
 def _register(con: duckdb.DuckDBPyConnection, row: Mapping[str, Any]) -> None:
-    others = "SELECT 1 FROM method WHERE method = $1 AND method_id <> $2"
-    taken = f"{others} UNION ALL SELECT 1 FROM mixture WHERE method = $1"
-    if rows(con, taken, [row["method"], row["method_id"]]):
+    if is_taken(con, row["method"], row["method_id"]):
         raise UsageError(f"the store has a method or mixture {row['method']} already")
     if not rows(con, "SELECT 1 FROM method WHERE method_id = ?", [row["method_id"]]):
+        # Not with the expected errors of the raw energies: what is added changes them.
         add_row(con, "method", row)
-        con.execute(
-            "INSERT INTO expected_error SELECT * REPLACE ($1 AS method_id) FROM expected_error WHERE method_id = $2",
-            [row["method_id"], row["derived_from"]],
-        )
 
 
 def summary(con: duckdb.DuckDBPyConnection, method_id: str) -> tuple[str, list[tuple[str | None, int]]]:
@@ -100,6 +103,10 @@ def summary(con: duckdb.DuckDBPyConnection, method_id: str) -> tuple[str, list[t
     return name, rows(con, query, [method_id])
 
 
+#: Whether it came with a row that says nothing of its scheme.
+_SILENT = """r.result_id IN (
+    SELECT result_id FROM import_row WHERE current AND outcome = 'imported' AND scheme IS NULL
+)"""
 #: Raw results that their derived method does not know yet.
 _MISSING = """
     FROM result AS r JOIN method AS m ON m.derived_from = r.method_id
@@ -122,13 +129,14 @@ def read(con: duckdb.DuckDBPyConnection, limit: int) -> list[dict[str, Any]]:
     """
     query = f"""
         WITH chosen AS (
-            SELECT m.method_id, m.scheme, r.result_id, r.structure_id, r.correction AS held {_MISSING} LIMIT {limit:d}
+            SELECT m.method_id, m.scheme, r.result_id, r.structure_id, r.correction AS held, {_SILENT} AS silent
+            {_MISSING} LIMIT {limit:d}
         ),
         relaxed AS (
             SELECT result_id, any_value(structure_id) AS relaxed_id FROM produced
             WHERE role = 'relaxed' AND result_id IN (SELECT result_id FROM chosen) GROUP BY result_id
         )
-        SELECT o.method_id, o.scheme, o.result_id::VARCHAR AS result_id, o.held,
+        SELECT o.method_id, o.scheme, o.result_id::VARCHAR AS result_id, o.held, o.silent,
             coalesce(e.elements, s.elements) AS elements,
             coalesce(e.amounts, list_transform(s.elements_ratios, lambda x: round(x * s.nsites))) AS amounts,
             s.lattice_vectors::DOUBLE[][] AS cell, s.atomic_numbers::INTEGER[] AS numbers,
@@ -157,6 +165,8 @@ def row_of(found: Mapping[str, Any]) -> dict[str, Any]:
 def _crystal(found: Mapping[str, Any]) -> Crystal:
     if found["held"]:
         raise Uncorrectable(f"its energy holds a correction of {found['held']:g} eV already")
+    if found["silent"]:
+        raise Uncorrectable("its row says nothing of its energy scheme: import it with --scheme, if it is known")
     if found["elements"] is None:
         raise Uncorrectable("neither its composition nor its structure is known")
     if found["periods"] is not None and sum(found["periods"]) < 3:

@@ -11,7 +11,7 @@ from mlmat.store.access.connection import rows
 from mlmat.store.quality.schemes import describe, scheme_of
 from mlmat.store.tables.columns import insert
 from mlmat.store.tables.repeated import note_repeated
-from mlmat.store.tables.results import add_row
+from mlmat.store.tables.results import add_row, is_taken
 from mlmat.store.tables.structures import add_structures
 
 if TYPE_CHECKING:
@@ -29,9 +29,7 @@ _RESULT = ("result_id", "structure_id", "external_id", "method_id", "run_id", "e
 
 def check_method(con: duckdb.DuckDBPyConnection, method: Mapping[str, Any]) -> str | None:
     """See that results may be imported under a name; its scheme. Raises UsageError where it means another method."""
-    query = "SELECT 1 FROM method WHERE method_id <> $1 AND (method = $2 OR runner = $2 OR method_id = $2)"
-    mixtures = "SELECT 1 FROM mixture WHERE method = $1"
-    if rows(con, query, [method["method_id"], method["method"]]) or rows(con, mixtures, [method["method"]]):
+    if is_taken(con, method["method"], method["method_id"]):
         raise UsageError(
             f"the store has a method, runner or mixture {method['method']} already; give --method another name"
         )
@@ -46,10 +44,13 @@ def _add_method(con: duckdb.DuckDBPyConnection, method: Mapping[str, Any]) -> No
 
 
 def _settle(con: duckdb.DuckDBPyConnection, method_id: str) -> None:
-    """A method has the scheme of its rows, where all of them say the same."""
-    query = "SELECT DISTINCT scheme FROM import_row WHERE method_id = ? AND current AND outcome = 'imported'"
+    """A method has the scheme of its rows, where all that say one say the same: rows of another go elsewhere then."""
+    query = (
+        "SELECT DISTINCT scheme FROM import_row "
+        "WHERE method_id = ? AND current AND outcome = 'imported' AND scheme IS NOT NULL"
+    )
     said = [scheme for (scheme,) in rows(con, query, [method_id])]
-    if len(said) == 1 and said[0] and said[0] != scheme_of(con, method_id):
+    if len(said) == 1 and said[0] != scheme_of(con, method_id):
         describe(con, method_id, schemes.named(said[0]).columns())
 
 

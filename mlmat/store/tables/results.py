@@ -69,6 +69,15 @@ def has_ok(con: duckdb.DuckDBPyConnection, method_id: str) -> bool:
     return bool(rows(con, "SELECT 1 FROM result WHERE method_id = ? AND status = 'ok' LIMIT 1", [method_id]))
 
 
+def is_taken(con: duckdb.DuckDBPyConnection, name: str, method_id: str) -> bool:
+    """Whether a name means another method, a runner or a mixture."""
+    query = """
+        SELECT 1 FROM method WHERE method_id <> $1 AND (method = $2 OR runner = $2 OR method_id = $2)
+        UNION ALL SELECT 1 FROM mixture WHERE method = $2 LIMIT 1
+    """
+    return bool(rows(con, query, [method_id, name]))
+
+
 def find_method(con: duckdb.DuckDBPyConnection, text: str) -> str:
     """The id of a method given by id, beginning of an id, name, or runner. Raises UsageError."""
     found = rows(
