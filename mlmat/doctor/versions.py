@@ -24,7 +24,7 @@ def check(place: Place) -> Iterator[Line]:
         yield Line(
             "fail",
             "versions",
-            f"{name} {has or 'is not installed'}; mlmat needs {needs}",
+            f"{name} {has or 'is not installed'}; mlmat needs {needs or 'it'}",
             f"pip install '{name}{needs}'",
         )
     here = ", ".join(f"{name} {version}" for name in NAMED if (version := provenance.version_of(name)))
@@ -32,14 +32,25 @@ def check(place: Place) -> Iterator[Line]:
 
 
 def unmet(requirements: list[str]) -> Iterator[tuple[str, str, str | None]]:
-    """Of requirements such as `ase>=3.29` those that do not hold: package, what is asked for, what is there."""
+    """Of requirements such as `ase>=3.29,<4` those that do not hold: package, what is asked for, what is there."""
     for text in requirements:
-        found = re.match(r"([\w.-]+)\s*(?:>=\s*([\d.]+))?", text)
-        if found is None or "extra ==" in text:
+        wanted, _, marker = text.partition(";")
+        found = re.match(r"([\w.-]+)\s*(.*)", wanted)
+        if found is None or "extra ==" in marker:
             continue
+        bounds = sorted((bound.strip() for bound in found[2].split(",") if bound.strip()), reverse=True)
         has = provenance.version_of(found[1])
-        if has is None or (found[2] and _numbers(has) < _numbers(found[2])):
-            yield found[1], f">={found[2]}" if found[2] else "", has
+        if has is None or not all(_holds(has, bound) for bound in bounds):
+            yield found[1], ",".join(bounds), has
+
+
+def _holds(version: str, bound: str) -> bool:
+    """Whether a version keeps `>=` or `<` something; other bounds are pip's to judge."""
+    found = re.match(r"(>=|<)\s*([\d.]+)", bound)
+    if found is None:
+        return True
+    least = _numbers(version) >= _numbers(found[2])
+    return least if found[1] == ">=" else not least
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ from faults.rooms import Room
 
 from mlmat.cli import main
 from mlmat.doctor import Line, Place, examine, names
-from mlmat.doctor.limits import available, control_groups, cores_allowed, memory_allowed
+from mlmat.doctor.limits import control_groups, cores_allowed, memory_allowed
 from mlmat.doctor.versions import unmet
 from mlmat.potentials import models
 from mlmat.store.access import mounts, trial
@@ -174,8 +174,14 @@ def test_programs_that_are_missing(tmp_path: Path) -> None:
 
 
 def test_requirements() -> None:
-    needed = ["ase>=3.29", "duckdb>=999.1", "no-such-package>=2", "numpy", "polars>=99; extra == 'polars'"]
-    assert [(name, needs) for name, needs, _ in unmet(needed)] == [("duckdb", ">=999.1"), ("no-such-package", ">=2")]
+    needed = ["ase<4,>=3.29", "duckdb>=999.1", "no-such-package>=2", "numpy", "polars>=99; extra == 'polars'"]
+    needed += ["parsl<2026,>=2025", "click!=1; python_version > '3'", "cloudpickle < 4, >= 999"]
+    assert [(name, needs) for name, needs, _ in unmet(needed)] == [
+        ("duckdb", ">=999.1"),
+        ("no-such-package", ">=2"),
+        ("parsl", ">=2025,<2026"),
+        ("cloudpickle", ">= 999,< 4"),
+    ]
 
 
 @pytest.fixture
@@ -260,10 +266,6 @@ def test_control_groups_of_both_versions(tmp_path: Path) -> None:
     groups = list(control_groups("4:memory:/job\n3:cpu,cpuacct:/job\n1:name=systemd:/job\n", old))
     assert (cores_allowed(groups), memory_allowed(groups)) == (2.0, 600)
     assert (cores_allowed([]), memory_allowed([])) == (None, None)
-
-
-def test_memory_that_the_machine_can_give() -> None:
-    assert available("MemTotal: 8 kB\nMemFree: 1 kB\nMemAvailable:   5 kB\n") == 5 * 1024
 
 
 def test_a_check_that_cannot_be_made_stops_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
