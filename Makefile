@@ -1,16 +1,19 @@
 # The three commands of the README. Everything is installed into .venv, from pinned versions.
-PYTHON ?= python3.11
+# PYTHON= names another Python than the first that is found, PINS= another file of versions than its own for a CPU.
+PYTHON ?=
+PINS ?=
 VENV := .venv
 MLMAT := $(VENV)/bin/mlmat
-PINS := ci/environment/linux-cpu-py311.txt
+UV := .uv/bin/uv
 HULLS := SELECT formula, space_group, e_above_hull, formation_energy_per_atom, decomposition FROM candidates \
 	WHERE nelements > 1 ORDER BY e_above_hull NULLS LAST, formation_energy_per_atom
 
-.PHONY: setup demo test test-slow test-all coverage test-faults test-slurm bench bench-full check docs clean
+.PHONY: setup pins demo test test-slow test-all coverage test-faults test-slurm bench bench-full check docs clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make setup   install mlmat into $(VENV)"
+	@echo "make setup   install mlmat into $(VENV) (PYTHON=python3.12 chooses the Python)"
+	@echo "make pins    write the files of exact versions, one for each Python (UPGRADE=1: the newest ones)"
 	@echo "make demo    ingest the shipped crystals, screen them with MACE, print the hulls, write report.html"
 	@echo "make docs    write docs/schema.md and docs/commands.md, renew the outputs in the other pages"
 	@echo "make test    lint, types, import contracts and the quick tests, in minutes"
@@ -24,8 +27,19 @@ help:
 
 setup: $(VENV)/.ready
 
-$(VENV)/.ready: $(PINS) pyproject.toml ci/setup
-	ci/setup "$(PYTHON)" $(VENV) $(PINS)
+# A Python or pins asked for may be others than those that are there.
+ifneq ($(PYTHON)$(PINS),)
+.PHONY: $(VENV)/.ready
+endif
+$(VENV)/.ready: $(wildcard ci/environment/*.txt) pyproject.toml ci/setup
+	ci/setup "$(PYTHON)" $(VENV) "$(PINS)"
+
+$(UV):
+	"$$(ci/find-python $(PYTHON))" -m venv .uv
+	.uv/bin/pip --disable-pip-version-check install --quiet uv==0.13.9
+
+pins: $(UV)
+	PATH="$(dir $(abspath $(UV))):$$PATH" .uv/bin/python ci/make_pins.py $(if $(UPGRADE),--upgrade)
 
 demo: setup
 	$(MLMAT) ingest examples/crystals --db demo.duckdb

@@ -267,7 +267,8 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="ci/shared-environment", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--folder", type=Path, default=variable("MLMAT_ENVIRONMENTS"), help="$MLMAT_ENVIRONMENTS")
     parser.add_argument("--node-type", default=variable("MLMAT_NODE_TYPE", os.uname().machine), help="$MLMAT_NODE_TYPE")
-    pins = variable("MLMAT_PINS", str(HERE / "environment/linux-cpu-py311.txt"))
+    version = f"{sys.version_info.major}{sys.version_info.minor}"
+    pins = variable("MLMAT_PINS", str(HERE / f"environment/linux-cpu-py{version}.txt"))
     parser.add_argument("--pins", type=Path, default=pins, help="file of exact versions ($MLMAT_PINS)")
     parser.add_argument("--for", dest="user", type=int, default=os.getppid(), help="process that uses it (the caller)")
     parser.add_argument("--keep-days", type=float, default=float(variable("MLMAT_KEEP_DAYS", "30")), help="30")
