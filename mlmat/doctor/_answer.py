@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmat import provenance
+from mlmat.processes import machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ def answer(cache: str, scratch: str) -> dict[str, Any]:
         "executable": sys.executable,
         "python": platform.python_version(),
         "versions": provenance.versions(SAME),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": machine.cores(),
         "threads": os.environ.get("OMP_NUM_THREADS"),
         "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
         "cache": Path(cache).is_dir(),

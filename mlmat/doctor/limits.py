@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlmat.doctor._line import Line, Place, size
+from mlmat.processes import machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +23,9 @@ FILES = 1024
 
 def check(place: Place) -> Iterator[Line]:
     """Cores by affinity and by the control group, memory likewise, open files."""
-    groups = list(control_groups(Path("/proc/self/cgroup").read_text(), Path("/sys/fs/cgroup")))
-    mine, there, quota = len(os.sched_getaffinity(0)), os.cpu_count() or 1, cores_allowed(groups)
+    own = Path("/proc/self/cgroup")
+    groups = list(control_groups(own.read_text(), Path("/sys/fs/cgroup"))) if sys.platform == "linux" else []
+    mine, there, quota = machine.cores(), os.cpu_count() or 1, cores_allowed(groups)
     says = f"{mine} of {there} cores may be used"
     if quota is not None and quota < mine - 0.1:
         says += f", but the control group gives time for {quota:.3g}"
@@ -37,7 +40,7 @@ def check(place: Place) -> Iterator[Line]:
 
 
 def _memory(groups: list[Path], cores: int) -> Line:
-    free, allowed = available(Path("/proc/meminfo").read_text()), memory_allowed(groups)
+    free, allowed = machine.memory(), memory_allowed(groups)
     says = f"{size(free)} of memory are available"
     if allowed is not None and allowed < free:
         says, free = f"{says}, but the control group allows {size(allowed)} more", allowed
@@ -85,8 +88,3 @@ def _cached(group: Path) -> int:
     """Bytes of files that the kernel keeps for a group, and gives back when they are asked for."""
     text = (group / "memory.stat").read_text()
     return int(next((line.split()[1] for line in text.splitlines() if line.startswith("inactive_file ")), "0"))
-
-
-def available(meminfo: str) -> int:
-    """Bytes that the machine can still give, by the text of /proc/meminfo."""
-    return next(int(line.split()[1]) * 1024 for line in meminfo.splitlines() if line.startswith("MemAvailable:"))

@@ -19,6 +19,7 @@ from mlmat.ingest._read import about_file, column_of, lost_row, read_file, read_
 from mlmat.ingest._results import packed
 from mlmat.ingest._stdin import from_stdin
 from mlmat.ingest._work import HEAVY, Work, in_order, problem_of, weight
+from mlmat.processes import machine
 from mlmat.processes.isolation import Crashed, isolated_map
 from mlmat.provenance import clean
 from mlmat.reader import NOT_KEPT, Limits
@@ -138,7 +139,7 @@ def _read(store: Store, work: Work, report: Report, processes: int | None, told:
     results = isolated_map(
         "mlmat.ingest:read_item",
         work,
-        processes=processes or work.processes(len(os.sched_getaffinity(0))),
+        processes=processes or work.processes(machine.cores()),
         time_limit=work.time_limit,
         extra=(work.limits,),
     )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmat.errors import UsageError
-from mlmat.parsl_config._environment import cores, searched_last, worker_init
+from mlmat.parsl_config._environment import searched_last, worker_init
 from mlmat.parsl_config._kernel import (
     check_alive,
     drain_messages,
@@ -24,6 +24,7 @@ from mlmat.parsl_config._kernel import (
     submit,
     was_refused,
 )
+from mlmat.processes.machine import cores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

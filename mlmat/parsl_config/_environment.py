@@ -15,11 +15,6 @@ searched_last: set[str] = set()
 PACKAGE = str(Path(__file__).parent.parent.parent)
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
-
-
 def share(cores: int, workers: int) -> float:
     """Cores of each worker; whole ones, so that parsl, which divides again, finds room for all workers."""
     return cores // workers or cores / workers

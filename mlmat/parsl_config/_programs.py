@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from mlmat.parsl_config._environment import PACKAGE, binaries
-from mlmat.processes import child
+from mlmat.processes import machine
 
 #: Variables by which an MPI program believes to be part of the job step that its worker runs in: it aborts or hangs.
 STEP = ("SLURM_", "PMI_", "PMI2_", "PMIX_", "PALS_")
@@ -37,7 +37,7 @@ def manager_command(*, same_host: bool) -> str:
         return f"{python} {shlex.quote(_code('manager'))} {arguments}"
     pid = os.getpid()
     start = f"import sys; sys.path.append({PACKAGE!r}); from mlmat.processes.child import watch"
-    watch = f"{start}; watch({pid}, {child.born(pid)!r})"
+    watch = f"{start}; watch({pid}, {machine.born(pid)!r})"
     return f"{python} {shlex.quote(watch)} & {program} {arguments}"
 
 

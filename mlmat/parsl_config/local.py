@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlmat.parsl_config._environment import cores, share, worker_init
+from mlmat.parsl_config._environment import share, worker_init
 from mlmat.parsl_config._programs import interchange_command, manager_command
 from mlmat.parsl_config._quiet import QUIET
 from mlmat.processes.gpus import PER_WORKER, visible
+from mlmat.processes.machine import cores
 
 if TYPE_CHECKING:
     from pathlib import Path

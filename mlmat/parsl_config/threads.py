@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mlmat.parsl_config._environment import cores
 from mlmat.parsl_config._quiet import QUIET
+from mlmat.processes.machine import cores
 
 if TYPE_CHECKING:
     from pathlib import Path

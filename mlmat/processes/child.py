@@ -8,15 +8,19 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mlmat.processes.machine import born
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: Elsewhere RLIMIT_DATA is refused, or leaves out what a large allocation maps.
+LIMITS_MEMORY = sys.platform == "linux"
 #: Linux: the signal that a process gets when its parent ends.
 _PR_SET_PDEATHSIG = 1
 
@@ -70,7 +74,7 @@ def name_of(code: int) -> str:
 def limit_memory(size: int | None) -> None:
     """Limit the memory of this process to so many bytes, unless less is allowed already; no core files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    if size is not None:
+    if size is not None and LIMITS_MEMORY:
         wanted = size if hard == resource.RLIM_INFINITY else min(size, hard)
         if soft == resource.RLIM_INFINITY or soft > wanted:
             resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
@@ -80,19 +84,19 @@ def limit_memory(size: int | None) -> None:
 def end_with_parent() -> None:
     """Let this process be killed when its parent ends, also while it hangs in C code (Linux; elsewhere it may not)."""
     parent = os.getppid()
-    with suppress(AttributeError, OSError):
+    try:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    except (AttributeError, OSError):
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
     if os.getppid() != parent:
         os._exit(1)
 
 
-def born(pid: int) -> str | None:
-    """When a process began, as the kernel counts; None when it is gone or dead. Numbers of processes come again."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] in "ZX" else fields[19]
+def _end_after(parent: int) -> None:
+    """End this process once its parent is gone: within a second of Python code."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def watch(pid: int, since: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat import parsl_config, provenance
 from mlmat.errors import StoreLocked, UsageError
+from mlmat.processes import child
 from mlmat.screen._loop import Screen, Summary
 from mlmat.screen._nothing import why_nothing
 from mlmat.screen._queue import BatchQueue
@@ -101,6 +103,8 @@ def _limits(config: Any, time_limit: float | None, memory_limit: float | None) -
         raise UsageError(
             "--time-limit and --memory-limit need worker processes: threads cannot be ended; use --config local"
         )
+    if memory_limit and not child.LIMITS_MEMORY:
+        raise UsageError(f"--memory-limit holds on Linux only, and this is {sys.platform}; leave it out")
     return {"time_limit": time_limit, "memory_limit": int(memory_limit * 1e9) if memory_limit else None}
 
 

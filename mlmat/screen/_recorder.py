@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from mlmat import parsl_config, provenance
-from mlmat.processes import child
+from mlmat.processes import machine
 from mlmat.progress import Remaining
 from mlmat.scheduler.block_status import Block, Blocks
 from mlmat.screen import orphans
@@ -179,7 +179,7 @@ class Recorder(Listener):
 def _interchanges(kernel: Any) -> Iterator[tuple[int, str | None]]:
     """parsl's own processes on this host, each with its birth."""
     found = (getattr(executor, "interchange_proc", None) for executor in kernel.executors.values())
-    return ((process.pid, child.born(process.pid)) for process in found if process is not None)
+    return ((process.pid, machine.born(process.pid)) for process in found if process is not None)
 
 
 def end_orphans(store: Store, say: Callable[[str], None] | None) -> None:

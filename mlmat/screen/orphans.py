@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlmat import provenance
-from mlmat.processes import child
+from mlmat.processes import machine
 from mlmat.scheduler import slurm
 from mlmat.scheduler.block_status import names_in
 from mlmat.scheduler.slurm import Job, SchedulerError
@@ -94,16 +94,13 @@ def end(record: Mapping[str, Any]) -> tuple[OrphanedResources, OrphanedResources
 
 def _noted(record: Mapping[str, Any]) -> Iterator[int]:
     """Processes that the driver has noted with their birth, which are there still."""
-    return (pid for pid, born in record.get("processes", []) if born is not None and child.born(pid) == born)
+    return (pid for pid, born in record.get("processes", []) if born is not None and machine.born(pid) == born)
 
 
 def _marked(run_id: str) -> Iterator[int]:
     """Processes of a run on this host, but for this one and those that it runs under."""
-    mark, mine = f"{MARK}={run_id}".encode(), _line_of(os.getpid())
-    for entry in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):  # gone, or somebody else's; that of a zombie is empty
-            if mark in entry.read_bytes().split(b"\0") and int(entry.parent.name) not in mine:
-                yield int(entry.parent.name)
+    mine = _line_of(os.getpid())
+    return (pid for pid in machine.with_variable(MARK, run_id) if pid not in mine)
 
 
 def _line_of(pid: int) -> set[int]:
@@ -111,8 +108,7 @@ def _line_of(pid: int) -> set[int]:
     found: set[int] = set()
     while pid > 1 and pid not in found:
         found.add(pid)
-        with suppress(OSError):
-            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        pid = machine.parent_of(pid) or 0
     return found
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlmat import provenance
 from mlmat.errors import StoreError, StoreLocked
+from mlmat.processes import machine
 from mlmat.store._reading import answered, to_pandas
 from mlmat.store.access import runs
 from mlmat.store.access.bounds import Bounds
@@ -156,6 +157,5 @@ class Mending(Stability):
 
 def _lives(pid: int, began: float) -> bool:
     """Whether another process is there that is older than the run that it began: not one that got its number later."""
-    with suppress(OSError):
-        return pid != os.getpid() and Path(f"/proc/{pid}").stat().st_ctime <= began + 1
-    return False
+    since = machine.began(pid)
+    return pid != os.getpid() and since is not None and since <= began + 1

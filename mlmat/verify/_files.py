@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mlmat import provenance
 from mlmat.materials.structure import from_row, structure_id
+from mlmat.processes import machine
 from mlmat.store.tables.structures import ASEDB_PATH
 from mlmat.verify._check import Check, judged
 
@@ -54,7 +55,7 @@ def _runs(store: Store) -> Check:
 
 def _may_live(run: dict[str, object]) -> bool:
     """Whether the process of a run is there; of another host nobody knows."""
-    return run["host"] != provenance.host() or Path(f"/proc/{run['pid']}").exists()
+    return run["host"] != provenance.host() or machine.began(int(str(run["pid"]))) is not None
 
 
 def structures(store: Store) -> Check:

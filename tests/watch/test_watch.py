@@ -16,7 +16,7 @@ import pytest
 from faults.rooms import Room
 from faults.tools import CRYSTALS, SLOW, finish, start, until
 
-from mlmat.processes import child
+from mlmat.processes import machine
 from mlmat.screen.orphans import MARK
 from mlmat.store import Store
 
@@ -180,7 +180,7 @@ def test_what_a_killed_driver_left_is_named_and_ended(work: Work, config: str) -
     driver = work.screen(0.01, where)
     until(lambda: work.told()["run_id"] != run)
     assert not list(of_run(run))
-    assert child.born(interchange) is None
+    assert machine.born(interchange) is None
     assert driver.wait(90) == 0, work.said()
     if config == "file":
         assert f"what process {driver.pid} on " not in work.said()

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _HEAD = struct.Struct("<4sII")
 _MAGIC = b"MLJ1"
+#: macOS has only the other one, and writes no more than that to its disk's own memory.
+_SYNC = getattr(os, "fdatasync", os.fsync)
 
 
 class Journal:
@@ -54,7 +56,7 @@ class Journal:
         record = _record(frame)
         try:
             _write_all(self._fd, record)
-            os.fdatasync(self._fd)
+            _SYNC(self._fd)
         except OSError as error:
             os.ftruncate(self._fd, self._size)
             raise unwritable(self.path, error) from error

@@ -5,11 +5,17 @@ from __future__ import annotations
 import fcntl
 import os
 import struct
-from contextlib import suppress
-from pathlib import Path
+import sys
+from typing import TYPE_CHECKING
 
-#: C's struct flock: type, whence, start, length, process.
-_FLOCK = struct.Struct("hhqqi4x")
+from mlmat.processes import machine
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: C's struct flock, and where in it the type and the process stand. Linux: type, whence, start, length, process; macOS:
+#: start, length, process, type, whence.
+_FLOCK, _TYPE, _PID = (struct.Struct("qqihh"), 3, 2) if sys.platform == "darwin" else (struct.Struct("hhqqi4x"), 0, 4)
 
 
 def try_lock(fd: int, kind: int) -> bool:
@@ -31,15 +37,15 @@ def locked_by(path: Path) -> int | None:
     except OSError:
         return None
     try:
-        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        kind, _, _, _, pid = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+        asked = [0] * 5  # from its start (SEEK_SET is 0) to its end
+        asked[_TYPE] = fcntl.F_WRLCK
+        found = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, _FLOCK.pack(*asked)))
     finally:
         os.close(fd)
-    return None if kind == fcntl.F_UNLCK else int(pid)
+    return None if found[_TYPE] == fcntl.F_UNLCK else int(found[_PID])
 
 
 def process(pid: int) -> str:
     """A process for people: its number and name."""
-    with suppress(OSError):
-        return f"process {pid} ({Path(f'/proc/{pid}/comm').read_text().strip()})"
-    return f"process {pid}"
+    name = machine.name_of(pid)
+    return f"process {pid} ({name})" if name else f"process {pid}"

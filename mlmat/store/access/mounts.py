@@ -43,9 +43,19 @@ def _unescaped(text: str) -> str:
 def network(path: Path) -> str | None:
     """Type of the network file system that a path lies on; None on a local disk, or where nobody knows."""
     with suppress(OSError):
-        kind = file_system(os.path.realpath(path), os.fsdecode(TABLE.read_bytes()))
+        kind = file_system(os.path.realpath(path), _table())
         return kind if kind in NETWORK else None
     return None
+
+
+def _table() -> str:
+    """The mounts as the kernel writes them; where it does not, psutil's in that form."""
+    if TABLE.exists():
+        return os.fsdecode(TABLE.read_bytes())
+    import psutil
+
+    points = [(part.mountpoint.replace(" ", "\\040"), part.fstype) for part in psutil.disk_partitions(all=True)]
+    return "".join(f"0 0 0:0 / {point} - {kind} -\n" for point, kind in points)
 
 
 def network_warning(path: Path) -> str | None:
