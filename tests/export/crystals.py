@@ -145,7 +145,7 @@ def _from_cif(path: Path) -> list[Found]:
 
 
 def _from_table(path: Path) -> list[Found]:
-    frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, float_precision="round_trip")
+    frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     found = []
     for row in frame.to_dict("records"):
         (block,) = cif_reader.read("x.cif", row["cif"].encode(), Limits())
